@@ -1,0 +1,1 @@
+"""Experiment-tracked active learning that finds lung abnormalities on chest X-rays."""

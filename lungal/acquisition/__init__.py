@@ -1,0 +1,1 @@
+"""Deciding which film a radiologist reads next."""

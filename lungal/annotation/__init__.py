@@ -1,0 +1,1 @@
+"""Where readers read: Label Studio, its local server, and the simulated reader."""

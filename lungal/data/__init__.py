@@ -1,0 +1,1 @@
+"""Films, manifests, splits, labels, the annotation log and TFRecords."""

@@ -1,0 +1,152 @@
+"""Films as arrays. The only module that imports cv2."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lungal.boxes import FloatArray
+from lungal.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Decode a PNG or JPEG of any depth, palette or channel count to (H, W) uint8 grey.
+
+    16-bit films are scaled by 255/65535, so that the same film stored in 8 or 16 bits looks alike.
+
+    Raises:
+        ImageError: if the file is missing, cut short or no image.
+    """
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror}") from None
+    return decode(encoded, str(path))
+
+
+def decode(encoded: bytes, name: str) -> Pixels:
+    """Decode PNG or JPEG bytes to (H, W) uint8 grey; see read_pixels.
+
+    Raises:
+        ImageError: naming `name`, if the bytes are no whole image.
+    """
+    if not _ends_whole(encoded):
+        raise ImageError(f"{name}: no whole PNG or JPEG image")
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    if pixels is None:
+        raise ImageError(f"{name}: cannot be decoded")
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    if pixels.dtype != np.uint8:
+        raise ImageError(f"{name}: pixels of type {pixels.dtype}; known: uint8, uint16")
+    if pixels.ndim == 3:
+        code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}[pixels.shape[2]]
+        pixels = cv2.cvtColor(pixels, code)
+    return np.ascontiguousarray(pixels)
+
+
+def _ends_whole(encoded: bytes) -> bool:
+    # libpng and libjpeg fill what is missing with grey and say nothing: look for the end marker.
+    if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" in encoded[-64:]
+    return encoded.startswith(b"\xff\xd8") and b"\xff\xd9" in encoded[-1024:]
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """Encode (H, W) or (H, W, 3 BGR) uint8 as PNG; the same pixels give the same bytes."""
+    done, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise ImageError(f"cannot encode an image of shape {pixels.shape}")
+    return encoded.tobytes()
+
+
+def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """Encode (H, W) or (H, W, 3 BGR) uint8 as JPEG, for people to look at, never to train on."""
+    done, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ImageError(f"cannot encode an image of shape {pixels.shape}")
+    return encoded.tobytes()
+
+
+def prepare(pixels: Pixels, size: int) -> Pixels:
+    """Return the (size, size) uint8 square that the network sees: in training and in serving.
+
+    A film that is not square is padded with black at the right or the bottom, so that the box
+    geometry is one scale factor (`prepared_scale`). Shrinking uses an area filter: the OD API's
+    own resizer has no anti-aliasing, and a model trained through one and served through the other
+    loses a fifth of its AP (docs/results.md).
+    """
+    height, width = pixels.shape
+    side = max(height, width)
+    if height != width:
+        pixels = cv2.copyMakeBorder(
+            pixels, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0
+        )
+    if side == size:
+        return pixels
+    shrink = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (size, size), interpolation=shrink), np.uint8)
+
+
+def prepared_scale(width: int, height: int, size: int) -> float:
+    """Return what film pixels are multiplied with to become pixels of `prepare`'s square."""
+    return size / max(width, height)
+
+
+def draw_boxes(
+    pixels: Pixels,
+    boxes: FloatArray,
+    captions: Sequence[str],
+    colours: Sequence[Colour],
+    *,
+    dashed: bool = False,
+) -> Pixels:
+    """Return a (H, W, 3) uint8 BGR copy of a film with captioned boxes drawn on it.
+
+    Args:
+        pixels: (H, W) uint8 grey or (H, W, 3) uint8 BGR.
+        boxes: (N, 4) float32, pixels, xyxy.
+        captions: N texts, drawn above their boxes (inside, at the film's top edge).
+        colours: N BGR colours.
+        dashed: draw corners only, to tell a second set of boxes from the first.
+    """
+    canvas = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels.copy()
+    unit = max(canvas.shape[:2]) / 1024
+    thickness = max(1, round(3 * unit))
+    for box, caption, colour in zip(boxes, captions, colours, strict=True):
+        x1, y1, x2, y2 = (round(float(v)) for v in box)
+        if dashed:
+            _draw_corners(canvas, (x1, y1, x2, y2), colour, thickness)
+        else:
+            cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
+        _write(canvas, caption, (x1, y1 if not dashed else y2), colour, unit, below=dashed)
+    return np.asarray(canvas, np.uint8)
+
+
+def _draw_corners(
+    canvas: Pixels, box: tuple[int, int, int, int], colour: Colour, thickness: int
+) -> None:
+    x1, y1, x2, y2 = box
+    arm_x, arm_y = max(1, (x2 - x1) // 4), max(1, (y2 - y1) // 4)
+    for x, dx in ((x1, arm_x), (x2, -arm_x)):
+        for y, dy in ((y1, arm_y), (y2, -arm_y)):
+            cv2.line(canvas, (x, y), (x + dx, y), colour, thickness)
+            cv2.line(canvas, (x, y), (x, y + dy), colour, thickness)
+
+
+def _write(
+    canvas: Pixels, text: str, at: tuple[int, int], colour: Colour, unit: float, *, below: bool
+) -> None:
+    scale, thickness = max(0.35, 0.8 * unit), max(1, round(2 * unit))
+    (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    x = min(max(at[0], 0), max(0, canvas.shape[1] - width))
+    y = at[1] + height + base if below else at[1] - base
+    y = min(max(y, height + base), canvas.shape[0] - base)
+    cv2.rectangle(canvas, (x, y - height - base), (x + width, y + base), (0, 0, 0), -1)
+    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness)

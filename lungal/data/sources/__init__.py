@@ -1,0 +1,1 @@
+"""Where films come from: the phantom generator and NIH folders."""

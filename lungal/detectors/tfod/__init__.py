@@ -1,0 +1,1 @@
+"""The TensorFlow Object Detection API, behind the seams in lungal.detectors.protocol."""

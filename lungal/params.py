@@ -1,0 +1,294 @@
+"""Typed parameters: the sections of params.yaml as frozen values.
+
+Sections that depend on the machine (model, train, tune) stand under `profiles`; `profile` picks
+one. All profiles are checked on every load, so that a typing error does not wait for the GPU.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lungal.errors import ParamsError, UnknownNameError
+
+Architecture = Literal[
+    "ssd_mobilenet_v2",
+    "ssd_mobilenet_v2_fpnlite",
+    "ssd_resnet50_fpn",
+    "efficientdet_d0",
+    "efficientdet_d1",
+    "efficientdet_d2",
+    "centernet_mobilenet_v2_fpn",
+    "centernet_resnet50_v2",
+]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Range = tuple[float, float]
+
+
+class Section(BaseModel):
+    """A frozen section that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PhantomParams(Section):
+    """The synthetic chest films."""
+
+    films: Positive = 320
+    no_finding: Fraction = 0.3
+    """Share of films without any finding."""
+    label_noise: Fraction = 0.1
+    """Share of image-level labels that are flipped."""
+    label_missing: Fraction = 0.05
+    """Share of films whose image-level labels are missing."""
+    seed: int = 0
+
+
+class SubsetParams(Section):
+    """Which films of an NIH folder are ingested."""
+
+    rule: Literal["boxed", "everything"] = "boxed"
+    """boxed: every film with a box, plus `no_finding` films without finding."""
+    no_finding: Annotated[int, Field(ge=0)] = 200
+    seed: int = 0
+
+
+class DataParams(Section):
+    """Where films come from, and how much bad input is bearable."""
+
+    source: Literal["phantom", "nih"] = "phantom"
+    root: Path | None = None
+    """NIH's folder; None: the environment variable LUNGAL_NIH_ROOT."""
+    tolerance: Fraction = 0.02
+    """Share of films that may be quarantined before the stage fails."""
+    subset: SubsetParams = SubsetParams()
+    phantom: PhantomParams = PhantomParams()
+
+
+class SplitParams(Section):
+    """How patients are dealt out."""
+
+    method: Literal["patient_hash", "official"] = "patient_hash"
+    salt: str = "lungal"
+    val: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def leave_something_to_train_on(self) -> Self:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val + test must be below 1, got {self.val + self.test:g}")
+        return self
+
+
+class LabelParams(Section):
+    """What is labelled before the first round."""
+
+    initial: Positive | Literal["all"] = 60
+    """How many training films start with their boxes; the others wait in the pool."""
+    seed: int = 0
+
+
+class RecordsParams(Section):
+    """How labelled films become TFRecords."""
+
+    shards: Positive = 4
+
+
+class ModelParams(Section):
+    """The shape of the detector."""
+
+    architecture: Architecture = "ssd_mobilenet_v2_fpnlite"
+    input_size: Annotated[int, Field(ge=96, le=1536, multiple_of=32)] = 320
+    """Side of the square that the network sees, pixels."""
+    depth_multiplier: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Width of the MobileNet backbone; ignored by the other architectures."""
+    initial_weights: str = "scratch"
+    """scratch | imagenet | path or URL of a Keras .h5 backbone | of a TF2 model-zoo checkpoint."""
+    initial_weights_sha256: str | None = None
+
+
+class AugmentParams(Section):
+    """What training does to a film. Never a left-right flip: it would move the heart."""
+
+    brightness: Fraction = 0.1
+    contrast: Fraction = 0.2
+    crop: bool = True
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Random zoom out, as a share of the film's side."""
+    box_jitter: Annotated[float, Field(ge=0, le=0.2)] = 0.0
+
+
+class AnchorParams(Section):
+    """Anchors of the SSD and EfficientDet families."""
+
+    scale: Annotated[float, Field(gt=0)] = 4.0
+    scales_per_octave: Positive = 2
+    aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
+
+
+class TrainParams(Section):
+    """One training run."""
+
+    steps: Positive = 1500
+    batch_size: Positive = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    weight_decay: Annotated[float, Field(ge=0)] = 4e-5
+    batch_norm_decay: Annotated[float, Field(gt=0, lt=1)] = 0.97
+    focal_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    localisation_weight: Annotated[float, Field(gt=0)] = 1.0
+    augment: AugmentParams = AugmentParams()
+    anchors: AnchorParams = AnchorParams()
+    validate_every: Positive = 250
+    patience: Positive = 4
+    """Validations without a better AP before training stops."""
+    mixed_precision: Literal["auto", "on", "off"] = "auto"
+    seed: int = 0
+
+
+class SpaceParams(Section):
+    """What Optuna may change. A range is (low, high); a list is a choice; None leaves it alone."""
+
+    learning_rate: Range | None = (1e-4, 5e-3)
+    brightness: Range | None = (0.0, 0.3)
+    contrast: Range | None = (0.0, 0.4)
+    crop: tuple[bool, ...] | None = None
+    focal_alpha: Range | None = (0.25, 0.75)
+    focal_gamma: Range | None = (1.0, 2.5)
+    localisation_weight: Range | None = (0.5, 3.0)
+    anchor_scale: Range | None = (2.0, 5.0)
+
+
+class TuneParams(Section):
+    """The search before the training."""
+
+    trials: Annotated[int, Field(ge=0)] = 8
+    """0: train with the values in `train` as they stand."""
+    steps: Positive = 300
+    validate_every: Positive = 100
+    storage: str | None = None
+    """SQLAlchemy URL; None: sqlite:///tuning/study.db."""
+    heartbeat_seconds: Positive = 30
+    space: SpaceParams = SpaceParams()
+    seed: int = 0
+
+
+class DetectParams(Section):
+    """How a trained model looks at films."""
+
+    batch_size: Positive = 16
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Detections below are not kept."""
+    max_detections: Positive = 100
+
+
+class EvaluateParams(Section):
+    """How detections are judged."""
+
+    iou: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.4, 0.5)
+    working_score: Fraction = 0.3
+    """Score from which a detection counts in the confusion matrix and is drawn in the gallery."""
+    bootstrap: Positive = 500
+    gallery: Annotated[int, Field(ge=0)] = 16
+    seed: int = 0
+
+
+class SelectParams(Section):
+    """Which films a radiologist reads next."""
+
+    strategy: str = "least_confidence"
+    aggregate: Literal["max", "mean", "sum", "min"] = "mean"
+    """How the 1 - p of a film's detections become the film's score."""
+    score_threshold: Fraction = 0.05
+    """Detections below are noise, not doubt."""
+    without_detections: Literal["first", "last"] = "last"
+    """Where films without a detection above the threshold stand in the ranking."""
+    budget: Positive = 20
+    one_per_patient: bool = True
+    seed: int = 0
+
+
+class QueueParams(Section):
+    """How the selection reaches Label Studio."""
+
+    project: str = "lungal"
+    draw_threshold: Fraction = 0.1
+    """Detections from this score up are pre-drawn."""
+    max_boxes: Positive = 10
+
+
+class Profile(Section):
+    """What depends on the machine."""
+
+    model: ModelParams
+    train: TrainParams
+    tune: TuneParams
+
+
+class Params(Section):
+    """All of params.yaml, with `profile` resolved."""
+
+    profile: str
+    data: DataParams
+    split: SplitParams
+    label: LabelParams
+    records: RecordsParams
+    detect: DetectParams
+    evaluate: EvaluateParams
+    select: SelectParams
+    queue: QueueParams
+    profiles: dict[str, Profile]
+
+    @property
+    def model(self) -> ModelParams:
+        return self.profiles[self.profile].model
+
+    @property
+    def train(self) -> TrainParams:
+        return self.profiles[self.profile].train
+
+    @property
+    def tune(self) -> TuneParams:
+        return self.profiles[self.profile].tune
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: naming the key that is misspelt, missing or out of range, in one line.
+        UnknownNameError: if `profile` names none of `profiles`.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing; run from the root of a lungal project") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path} must hold sections, not {type(raw).__name__}")
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {_one_line(error)}") from None
+    if params.profile not in params.profiles:
+        raise UnknownNameError("profile", params.profile, params.profiles)
+    return params
+
+
+def _one_line(error: ValidationError) -> str:
+    first, *others = error.errors()
+    key = ".".join(str(part) for part in first["loc"])
+    text = f"{key}: {_explain(first)}"
+    return text if not others else f"{text} (and {len(others)} more)"
+
+
+def _explain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {error['loc'][-1]!r}"
+    if error["type"] == "missing":
+        return "is missing"
+    return f"{error['msg']}, got {error['input']!r}"
