@@ -10,6 +10,9 @@
     ├── LeakError                   a patient or a truth is where it must not be
     ├── StageOrderError             a stage's input is missing: an earlier stage has not run
     ├── AnnotationError             a reading that cannot be trusted
+    ├── EvaluationError             truths and detections that cannot be judged together
+    ├── SelectionError              a selection that does not follow its scores
+    ├── PromotionError              a promotion of a model that is not there
     ├── DetectorError               a model folder, checkpoint or weight file that cannot be used
     └── ServerError                 Label Studio, MLflow or a download server does not answer
         └── TokenError              it answers, but not to us
@@ -72,6 +75,18 @@ class StageOrderError(LungalError):
 
 class AnnotationError(LungalError):
     """A reading that came back malformed."""
+
+
+class EvaluationError(LungalError):
+    """Truths and detections that cannot be judged together."""
+
+
+class SelectionError(LungalError):
+    """A selection that does not follow its scores; nothing is queued from it."""
+
+
+class PromotionError(LungalError):
+    """There is nothing to promote."""
 
 
 class DetectorError(LungalError):

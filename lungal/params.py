@@ -191,6 +191,8 @@ class EvaluateParams(Section):
     iou: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.4, 0.5)
     working_score: Fraction = 0.3
     """Score from which a detection counts in the confusion matrix and is drawn in the gallery."""
+    working_iou: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """Overlap from which it counts there as the finding that it points at."""
     bootstrap: Positive = 500
     gallery: Annotated[int, Field(ge=0)] = 16
     seed: int = 0

@@ -22,6 +22,19 @@ CLASSES = (
 )
 """The eight findings, in the order of every class axis. NIH's box file spells them so."""
 
+CLASS_COLOURS = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#2A8BDB",
+    "#D55E00",
+    "#CC79A7",
+    "#785EF0",
+)
+"""A colour for each class, sRGB: Okabe and Ito's palette for all colour vision (2008), its blue made
+lighter and its black, which a film would hide, made violet. Always beside a name, never alone."""
+
 Split = Literal["train", "val", "test"]
 Verdict = Literal["finding", "no_finding", "unreadable", "skipped"]
 """What a reader said of a whole film. `no_finding` is a label: zero boxes, trains as background."""

@@ -58,6 +58,23 @@ def _ends_whole(encoded: bytes) -> bool:
     return encoded.startswith(b"\xff\xd8") and b"\xff\xd9" in encoded[-1024:]
 
 
+def is_plain(encoded: bytes) -> bool:
+    """Say whether a PNG or JPEG stores one channel of 8 bits, read off its header.
+
+    PNG: bit depth and colour type of IHDR (PNG 3rd ed., 11.2.1). JPEG: precision and component
+    count of the frame header (ITU-T T.81, B.2.2).
+    """
+    if encoded.startswith(b"\x89PNG"):
+        return encoded[24:26] == b"\x08\x00"
+    at = 2
+    while at + 9 < len(encoded) and encoded[at] == 0xFF:
+        marker, length = encoded[at + 1], int.from_bytes(encoded[at + 2 : at + 4], "big")
+        if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):
+            return encoded[at + 4] == 8 and encoded[at + 9] == 1
+        at += 2 + length
+    return False
+
+
 def encode_png(pixels: Pixels) -> bytes:
     """Encode (H, W) or (H, W, 3 BGR) uint8 as PNG; the same pixels give the same bytes."""
     done, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
@@ -150,3 +167,49 @@ def _write(
     y = min(max(y, height + base), canvas.shape[0] - base)
     cv2.rectangle(canvas, (x, y - height - base), (x + width, y + base), (0, 0, 0), -1)
     cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness)
+
+
+def enlarge(field: FloatArray, side: int) -> FloatArray:
+    """Return a (H, W) float32 field as a larger (side, side) one: cubic, so that it is smooth."""
+    grown = cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(grown, np.float32)
+
+
+def shrink(field: FloatArray, side: int) -> FloatArray:
+    """Return a (H, W) float32 field as a smaller (side, side) one: each pixel a mean."""
+    return np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def blur(field: FloatArray, sigma: float) -> FloatArray:
+    """Return a (H, W) float32 field under a Gaussian of `sigma` pixels; the edges are repeated."""
+    soft = cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(soft, np.float32)
+
+
+def fill_polygon(side: int, points: NDArray[np.float64]) -> Pixels:
+    """Return a (side, side) uint8 mask, 255 inside a polygon, with smooth edges.
+
+    Args:
+        side: of the mask, pixels.
+        points: (K, 2) corners, xy pixels, where whole numbers are pixel centres.
+    """
+    mask = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [_sixteenths(points)], 255, cv2.LINE_AA, shift=4)
+    return mask
+
+
+def draw_polyline(mask: Pixels, points: NDArray[np.float64], value: int, width: int) -> None:
+    """Draw an open line on a (H, W) uint8 mask, in place.
+
+    Args:
+        mask: the mask, changed in place.
+        points: (K, 2) corners, xy pixels, where whole numbers are pixel centres.
+        value: of the line's pixels, 0 to 255.
+        width: of the line, pixels, at least 1.
+    """
+    cv2.polylines(mask, [_sixteenths(points)], False, value, width, cv2.LINE_AA, shift=4)  # noqa: FBT003
+
+
+def _sixteenths(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    # OpenCV draws between pixels only through fixed-point coordinates.
+    return np.round(points * 16).astype(np.int32)

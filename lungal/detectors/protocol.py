@@ -8,11 +8,8 @@ from lungal.params import ModelParams, TrainParams
 from lungal.records import Detections, Image
 
 OnStep = Callable[[int, Mapping[str, float]], None]
-"""Called with the step and what was measured there. May raise Pruned to end the training."""
-
-
-class Pruned(Exception):  # noqa: N818  a signal, not an error
-    """Raised by an on_step callback: this training is not worth finishing."""
+"""Called with the step and what was measured there. May raise, to end a training that is not worth
+finishing: what it raises leaves `Trainer.fit` as it is."""
 
 
 class Detector(Protocol):
@@ -51,6 +48,10 @@ class Trainer(Protocol):
         """
         ...
 
-    def export(self, work: Path, out: Path) -> None:
-        """Write the best checkpoint of `work` as a servable model into the new folder `out`."""
+    def export(self, work: Path, out: Path) -> str:
+        """Write the best checkpoint of `work` as a servable model into the new folder `out`.
+
+        Returns:
+            The SHA-256 of the weights.
+        """
         ...

@@ -1,0 +1,98 @@
+"""Talking to a Label Studio over HTTP: the token, and failures as one clear line."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from lungal.errors import ServerError, TokenError
+
+TIMEOUT_SECONDS = 60
+
+
+class TokenAuth(httpx.Auth):
+    """Either of Label Studio's tokens.
+
+    A legacy token is sent as it is. A personal access token (a JWT) is exchanged for one that
+    lasts five minutes, again whenever that has run out.
+    """
+
+    requires_response_body = True
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._access: str | None = None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add our token to a request; see httpx.Auth."""
+        if self._token.count(".") != 2:
+            request.headers["Authorization"] = f"Token {self._token}"
+            yield request
+            return
+        if self._access is None:
+            yield from self._exchange(request)
+        request.headers["Authorization"] = f"Bearer {self._access}"
+        response = yield request
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            yield from self._exchange(request)
+            request.headers["Authorization"] = f"Bearer {self._access}"
+            yield request
+
+    def _exchange(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        url = request.url.copy_with(path="/api/token/refresh/", query=None)
+        response = yield httpx.Request("POST", url, json={"refresh": self._token})
+        response.raise_for_status()
+        self._access = response.json()["access"]
+
+
+def open_http(url: str, token: str) -> httpx.Client:
+    """Return a client with the server's address and our token."""
+    return httpx.Client(base_url=url, auth=TokenAuth(token), timeout=TIMEOUT_SECONDS)
+
+
+@contextmanager
+def talking_to(url: str, api_error: type[Exception]) -> Iterator[None]:
+    """Turn what may go wrong with a server into a ServerError or a TokenError.
+
+    The texts never hold a token, a cookie or a header.
+
+    Args:
+        url: of the server.
+        api_error: what the SDK raises, with `status_code` and `body`.
+    """
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise _answered(url, error.response.status_code, _body(error.response)) from None
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise ServerError(
+            f"Label Studio at {url} does not answer ({type(error).__name__}); start it (lungal "
+            "label-studio start) or check --url, then run this again: nothing is lost or doubled"
+        ) from None
+    except api_error as error:
+        status, body = getattr(error, "status_code", None), getattr(error, "body", None)
+        raise _answered(url, status, body) from None
+
+
+def _answered(url: str, status: int | None, body: Any) -> ServerError:
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return TokenError(
+            f"Label Studio at {url} refuses the token; set LABEL_STUDIO_API_KEY to one from its "
+            "page Account & Settings"
+        )
+    return ServerError(f"Label Studio at {url} answers {status}: {_detail(body)}")
+
+
+def _detail(body: Any) -> str:
+    if not isinstance(body, dict):
+        return "no message; is it Label Studio?"
+    text = str(body.get("validation_errors") or body.get("detail") or "no message")
+    return " ".join(text.split())[:300]
+
+
+def _body(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except (ValueError, httpx.ResponseNotRead):
+        return None

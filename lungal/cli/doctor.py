@@ -1,0 +1,189 @@
+"""`lungal doctor`: is everything there that the loop needs, and if not, what mends it."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lungal.annotation.connection import open_http, talking_to
+from lungal.cli.connection import Connection, connect
+from lungal.errors import LungalError, ServerError, TokenError
+from lungal.params import load_params
+
+PACKAGES = (
+    "tensorflow",
+    "tf-models-research-object-detection",
+    "mlflow",
+    "dvc",
+    "optuna",
+    "label-studio-sdk",
+    "opencv-python-headless",
+)
+JWT_DOTS = 2
+TOKEN_PAGE = "set LABEL_STUDIO_API_KEY to a token from its page Account & Settings"
+ENOUGH_DISK = 10 * 2**30
+ENOUGH_MEMORY = 6 * 2**30
+MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report.
+
+    `bad` breaks the loop; a `note` is worth knowing. `mend` says what to do about either.
+    """
+
+    what: str
+    state: Literal["ok", "note", "bad"]
+    seen: str
+    mend: str = ""
+
+
+def doctor() -> None:
+    """Check versions, GPU, MLflow, Label Studio and its token, films, disk; say how to mend each.
+
+    Exit code 1 if something is bad.
+    """
+    root, console = Path.cwd(), Console()
+    table = Table("what", "", "seen", "how to mend it")
+    findings = list(examine(root))
+    for finding in findings:
+        table.add_row(finding.what, MARKS[finding.state], finding.seen, finding.mend)
+    console.print(table)
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Yield what is found, one check at a time; a check that fails is a finding, not an error."""
+    for what, check in CHECKS.items():
+        try:
+            yield from check(root)
+        except LungalError as error:
+            yield Finding(what, "bad", str(error))
+
+
+def _check_versions(_root: Path) -> Iterator[Finding]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    right = sys.version_info[:2] == (3, 11)
+    yield Finding("python", "ok" if right else "bad", python, "" if right else "use Python 3.11")
+    for package in PACKAGES:
+        try:
+            yield Finding(package, "ok", importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(package, "bad", "not installed", "uv sync")
+
+
+def _check_gpu(_root: Path) -> Iterator[Finding]:
+    smi = shutil.which("nvidia-smi")
+    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    done = subprocess.run([smi, *query], capture_output=True, text=True, check=False) if smi else None  # noqa: S603  # fmt: skip
+    if done is None or done.returncode or not done.stdout.strip():
+        mend = "profile: demo or cpu in params.yaml suit this machine"
+        yield Finding("gpu", "note", "none", mend)
+        return
+    cards = "; ".join(done.stdout.strip().splitlines())
+    try:
+        importlib.metadata.version("nvidia-cudnn-cu12")
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("gpu", "bad", f"{cards}, but no CUDA libraries", "uv sync --extra gpu")
+        return
+    yield Finding("gpu", "ok", cards)
+
+
+def _check_project(root: Path) -> Iterator[Finding]:
+    params = load_params(root / "params.yaml")
+    yield Finding("params.yaml", "ok", f"profile {params.profile}, source {params.data.source}")
+    if not (root / ".dvc").is_dir():
+        yield Finding("dvc", "bad", f"{root} is no DVC project", "run from the project's root")
+    if shutil.which("git") is None:
+        yield Finding("git", "bad", "not on the PATH", "install git")
+
+
+def _check_films(root: Path) -> Iterator[Finding]:
+    data = load_params(root / "params.yaml").data
+    if data.source == "phantom":
+        yield Finding("films", "ok", "synthetic, made by `dvc repro`")
+        return
+    folder = data.root or os.environ.get("LUNGAL_NIH_ROOT")
+    mend = "set data.root in params.yaml or LUNGAL_NIH_ROOT; `lungal data fetch` brings NIH's films"
+    if folder is None:
+        yield Finding("films", "bad", "data.source is nih and no folder is named", mend)
+    elif not (Path(folder) / "BBox_List_2017.csv").exists():
+        yield Finding("films", "bad", f"no BBox_List_2017.csv in {folder}", mend)
+    else:
+        yield Finding("films", "ok", f"{folder}; `lungal data check` looks closer")
+
+
+def _check_tracking(root: Path) -> Iterator[Finding]:
+    from lungal.tracking import MlflowRegistry, tracking_uri
+
+    uri = tracking_uri(root, os.environ)
+    try:
+        MlflowRegistry(uri).version("champion")
+    except ServerError as error:
+        mend = "start it or unset MLFLOW_TRACKING_URI; runs wait in mlruns/outbox until then"
+        yield Finding("mlflow", "bad", str(error), mend)
+        return
+    yield Finding("mlflow", "ok", uri.split("@")[-1])
+    waiting = len(list((root / "mlruns" / "outbox").glob("*.jsonl")))
+    if waiting:
+        yield Finding("mlflow outbox", "note", f"{waiting} runs wait", "lungal track flush")
+
+
+def _check_label_studio(_root: Path) -> Iterator[Finding]:
+    try:
+        connection = connect(os.environ.get("LABEL_STUDIO_URL"))
+    except TokenError as error:
+        yield Finding("label studio", "bad", str(error), TOKEN_PAGE)
+        return
+    except ServerError as error:
+        yield Finding("label studio", "note", str(error), "lungal label-studio start")
+        return
+    kind = "personal access" if connection.token.count(".") == JWT_DOTS else "legacy"
+    try:
+        user = _whoami(connection)
+    except TokenError as error:
+        yield Finding("label studio", "bad", f"{error} ({kind} token)", TOKEN_PAGE)
+        return
+    yield Finding("label studio", "ok", f"{connection.url}, {kind} token of {user}")
+
+
+def _whoami(connection: Connection) -> str:
+    with talking_to(connection.url, ServerError), open_http(
+        connection.url, connection.token
+    ) as http:
+        answer = http.get("/api/current-user/whoami").raise_for_status()
+        return str(answer.json()["email"])
+
+
+def _check_machine(root: Path) -> Iterator[Finding]:
+    import psutil
+
+    free, memory = shutil.disk_usage(root).free, psutil.virtual_memory().total
+    mend = "the whole of NIH needs 45 GB, its boxed films 1 GB, a run some 2 GB"
+    state: Literal["ok", "note"] = "ok" if free > ENOUGH_DISK else "note"
+    yield Finding("disk", state, f"{free / 2**30:.0f} GB free", "" if state == "ok" else mend)
+    enough = memory > ENOUGH_MEMORY
+    mend = "" if enough else "train with a smaller batch_size or input_size"
+    yield Finding("memory", "ok" if enough else "note", f"{memory / 2**30:.0f} GB", mend)
+
+
+CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
+    "versions": _check_versions,
+    "gpu": _check_gpu,
+    "project": _check_project,
+    "films": _check_films,
+    "mlflow": _check_tracking,
+    "label studio": _check_label_studio,
+    "machine": _check_machine,
+}

@@ -1,0 +1,115 @@
+"""`lungal label-studio`: the local server; `lungal answer`: a scripted reader."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from lungal.annotation.server import DEFAULT_PORT, LocalServer
+from lungal.cli.connection import ROOT, Url, connect
+from lungal.params import load_params
+from lungal.paths import load_paths
+
+NOT_RUNNING = 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The local Label Studio of this project: on 127.0.0.1 only, kept in .label-studio.",
+)
+
+
+@app.command()
+def start(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = DEFAULT_PORT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for it.")] = 240,
+) -> None:
+    """Start the server and wait until it answers; leave it alone if it runs.
+
+    The first start installs Label Studio (servers/label-studio) and lays out its database, which
+    takes a minute or two; later ones take some ten seconds.
+    """
+    console = _console()
+    server = LocalServer(ROOT)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("starting Label Studio", total=None)
+        status = server.start(
+            port,
+            timeout=timeout,
+            on_wait=lambda what, seconds: bars.update(task, description=f"{what} {seconds:.0f} s"),
+        )
+    console.print(f"Label Studio answers at {status.url} (process {status.pid})")
+    console.print(
+        f"log in as {server.credentials().username}; the password is in "
+        f"{os.path.relpath(server.folder / 'credentials.json')}"
+    )
+
+
+@app.command()
+def stop() -> None:
+    """Stop the server; tasks and readings stay on disk."""
+    _console().print("stopped" if LocalServer(ROOT).stop() else "it was not running")
+
+
+@app.command()
+def status() -> None:
+    """Say whether the server runs, and where; exit code 3 if it does not."""
+    found = LocalServer(ROOT).status()
+    if found is None:
+        _console().print("not running; start it with `lungal label-studio start`")
+        raise typer.Exit(NOT_RUNNING)
+    health = "answers" if found.healthy else "is up but does not answer"
+    _console().print(f"Label Studio {health} at {found.url} (process {found.pid})")
+
+
+def answer(
+    url: Url = None,
+    project: Annotated[
+        str | None,
+        typer.Option(help="Label Studio project; default: queue.project of params.yaml."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read at most so many films; default: all.")
+    ] = None,
+    miss_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the boxes that are overlooked.")
+    ] = 0.05,
+    jitter: Annotated[
+        float, typer.Option(min=0, help="Standard deviation of each box edge, pixels.")
+    ] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 0,
+) -> None:
+    """Let a scripted reader answer open tasks, in the place of a radiologist.
+
+    It takes the films that Label Studio's label stream serves, in that order, and submits the
+    boxes of data/truth.jsonl with a few faults. A film whose truth is unknown is skipped. For
+    demonstrations and simulations: its readings enter the log like anybody's.
+    """
+    from lungal.annotation.oracle import Reader
+    from lungal.annotation.oracle import answer as read
+    from lungal.data.manifest import read_truth
+
+    paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
+    store = connect(url).project(project or params.project)
+    reader = Reader(read_truth(paths.truth), miss_rate, jitter, seed)
+    console = _console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bars, closing(store):
+        task = bars.add_task("reading", total=None)
+        served = read(
+            store,
+            reader,
+            limit=limit,
+            on_read=lambda film, verdict: bars.update(task, description=f"{film}: {verdict}"),
+        )
+    console.print(f"{len(served)} films read")
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)

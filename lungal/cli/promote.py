@@ -1,0 +1,39 @@
+"""`lungal promote`: the candidate becomes the champion, if it is better."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lungal.params import load_params
+
+
+def promote(
+    iou: Annotated[
+        float, typer.Option(min=0.05, max=0.95, help="Overlap of the macro AP that decides.")
+    ] = 0.4,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Whatever the comparison says, and without one.")
+    ] = False,
+) -> None:
+    """Let the alias `champion` name the newest model, if it is better on the same test films.
+
+    Says by how much, with the interval of a bootstrap over patients. Exits with 1 if the model was
+    not promoted.
+    """
+    import lungal.rounds.promote as use_case
+    from lungal.tracking import MlflowRegistry, tracking_uri
+
+    evaluate = load_params(Path("params.yaml")).evaluate
+    registry = MlflowRegistry(tracking_uri(Path(), os.environ))
+    report = use_case.promote(
+        registry, iou=iou, force=force, seed=evaluate.seed, draws=evaluate.bootstrap
+    )
+    word = "[green]promoted[/]" if report.promoted else "[yellow]not promoted[/]"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{word}: {escape(report.reason)}")
+    if not report.promoted:
+        raise typer.Exit(1)

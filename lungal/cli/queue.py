@@ -1,0 +1,61 @@
+"""`lungal queue`: the selection goes to the readers."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from lungal.cli.connection import Url, connect
+from lungal.params import load_params
+from lungal.paths import load_paths
+
+
+def queue(
+    url: Url = None,
+    project: Annotated[
+        str | None,
+        typer.Option(help="Label Studio project; default: queue.project of params.yaml."),
+    ] = None,
+) -> None:
+    """Queue the selected films for reading, the model's boxes drawn on them.
+
+    Takes data/selection.csv, which the stage `select` wrote. Readers get the most uncertain film
+    first. Run it as often as you like: what is queued already is not queued again, and a run that
+    was interrupted is completed by the next.
+    """
+    import lungal.rounds.queue as use_case
+    from lungal.data.detections import read_detections
+    from lungal.data.films import film_paths
+
+    paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
+    selection = use_case.read_selection(paths.selection)
+    connection = connect(url)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bars:
+        checking = bars.add_task("Checking films", total=len(selection))
+        sending = bars.add_task("Queueing", total=len(selection))
+        films = film_paths(paths.manifest)
+        store = connection.project(
+            project or params.project,
+            films,
+            lambda done, total: bars.update(sending, completed=done, total=total),
+        )
+        with closing(store):
+            report = use_case.queue(
+                selection,
+                read_detections(paths.detections / "pool.parquet"),
+                films,
+                store,
+                draw_threshold=params.draw_threshold,
+                max_boxes=params.max_boxes,
+                on_progress=lambda done, total: bars.update(checking, completed=done, total=total),
+            )
+    console.print(
+        f"round {report.round}: {report.new} films queued, {report.films - report.new} were there"
+        f" already; read them at {connection.url}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,154 @@
+"""`lungal status`: where the loop stands, read from git and the files of the project."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from lungal.data.annotations import current_round, read_log
+from lungal.data.labels import pool, read_labels
+from lungal.errors import ServerError
+from lungal.paths import Paths, load_paths
+from lungal.records import Annotation
+
+IOUS = ("30", "40", "50")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One turn of the loop: what was known, how good the detector was, what readers then said."""
+
+    number: int
+    films: int  # labelled, to train on
+    boxes: int  # on them
+    ap: dict[str, float | None]  # macro AP on the test films at IoU .30, .40, .50
+    model_version: str
+    answers: dict[str, int]  # readings that came back, by verdict
+
+
+def status() -> None:
+    """Show rounds, labelled films, pool, open queue and the best model."""
+    console = Console()
+    root = Path.cwd()
+    paths = load_paths(root / "dvc.yaml")
+    show_rounds(read_rounds(root), console)
+    console.print(_describe_films(paths), highlight=False)
+    console.print(_describe_queue(paths), highlight=False)
+    console.print(_describe_models(root), highlight=False)
+
+
+def read_rounds(root: Path) -> list[Round]:
+    """Return the rounds of a project, oldest first.
+
+    A round is a commit: its numbers are read off the last commit of reports/metrics.json that
+    names it, and off the file as it lies here for the present round.
+    """
+    paths = load_paths(root / "dvc.yaml")
+    reports: dict[int, Any] = {}
+    for text in [*_committed(root, paths.metrics), _present(root / paths.metrics)]:
+        if text and "round" in (report := json.loads(text)):
+            reports[report["round"]] = report
+    log = read_log(root / paths.annotations)
+    return [_round(report, log) for _, report in sorted(reports.items())]
+
+
+def show_rounds(rounds: list[Round], console: Console) -> None:
+    """Print a table, a line per round."""
+    table = Table("round", "films labelled", "boxes", title="Rounds")
+    for iou in IOUS:
+        table.add_column(f"AP@.{iou}", justify="right")
+    table.add_column("model")
+    table.add_column("reader answers")
+    for turn in rounds:
+        ap = [f"{value:.3f}" if value is not None else "-" for value in turn.ap.values()]
+        answers = ", ".join(f"{n} {verdict}" for verdict, n in sorted(turn.answers.items()))
+        counts = [str(turn.number), str(turn.films), str(turn.boxes)]
+        table.add_row(*counts, *ap, turn.model_version, answers or "none yet")
+    if rounds:
+        console.print(table)
+    else:
+        console.print("no round yet: `dvc repro` plays the first")
+
+
+def _round(report: dict[str, Any], log: list[Annotation]) -> Round:
+    verdicts = pd.Series([a.verdict for a in log if a.round == report["round"]], dtype=str)
+    return Round(
+        number=report["round"],
+        films=report["labelled_films"],
+        boxes=report["labelled_boxes"],
+        ap={iou: report["test"].get(f"macro_ap{iou}") for iou in IOUS},
+        model_version=report["model_version"],
+        answers={str(verdict): int(n) for verdict, n in verdicts.value_counts().items()},
+    )
+
+
+def _committed(root: Path, path: Path) -> list[str]:
+    commits = _git(root, "log", "--reverse", "--format=%H", "--", str(path)).split()
+    return [_git(root, "show", f"{commit}:./{path}") for commit in commits]
+
+
+def _present(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603
+        ["git", *arguments],  # noqa: S607
+        cwd=root,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _describe_films(paths: Paths) -> str:
+    log = read_log(paths.annotations)
+    line = f"round {current_round(log)}: {len(log)} readings in {paths.annotations}"
+    if not paths.labels.exists():
+        return f"{line}; no labels yet: dvc repro"
+    labels = read_labels(paths.labels)
+    train = labels[labels["split"] == "train"]
+    labelled = int((train["state"] == "labelled").sum())
+    excluded = int((train["state"] == "excluded").sum())
+    behind = {a.image_id for a in log} - set(train.loc[train["state"] != "pool", "image_id"])
+    text = f"{line}; {labelled} films labelled, {len(pool(labels))} in the pool, {excluded} excluded"
+    return f"{text}; {len(behind)} readings wait for dvc repro" if behind else text
+
+
+def _describe_queue(paths: Paths) -> str:
+    if not paths.selection.exists():
+        return "queue: nothing selected yet"
+    selection = pd.read_csv(paths.selection, dtype={"image_id": str})
+    if selection.empty:
+        return "queue: the pool is empty"
+    number = int(selection["round"].iloc[0])
+    answered = {a.image_id for a in read_log(paths.annotations) if a.round == number}
+    open_films = [image_id for image_id in selection["image_id"] if image_id not in answered]
+    return f"queue of round {number}: {len(selection)} films chosen, {len(open_films)} not read yet"
+
+
+def _describe_models(root: Path) -> str:
+    import os
+
+    from lungal.tracking import MlflowRegistry, tracking_uri
+
+    uri = tracking_uri(root, os.environ)
+    try:
+        registry = MlflowRegistry(uri)
+        named = {alias: registry.version(alias) for alias in ("champion", "candidate")}
+    except ServerError as error:
+        return f"models: {error}"
+    parts = [
+        f"{alias} {version.name} (test AP@.40 {version.tags.get('macro_ap40', '?')})"
+        for alias, version in named.items()
+        if version is not None
+    ]
+    return f"models: {', '.join(parts) or 'none registered yet'}"
+
+

@@ -1,0 +1,127 @@
+"""What a detector saw on many films, as one Parquet table: a row per film, none left out.
+
+Boxes go from numpy to Arrow and back as whole buffers: a pool of 100,000 films with a hundred
+boxes each would be forty million Python numbers otherwise.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lungal.boxes import as_boxes
+from lungal.data.files import require, whole_file
+from lungal.errors import DetectorError, StageOrderError
+from lungal.records import CLASSES, Detections
+
+DETECTIONS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("boxes", pa.list_(pa.list_(pa.float32()))),  # (N, 4) pixels of the film, xyxy
+        pa.field("scores", pa.list_(pa.float32())),  # (N,) in [0, 1]
+        pa.field("labels", pa.list_(pa.int32())),  # (N,) index into CLASSES
+        pa.field("class_scores", pa.list_(pa.list_(pa.float32()))),  # (N, C) or null
+    ]
+)
+
+
+def write_detections(path: Path, detections: Iterable[Detections]) -> None:
+    """Write detections, sorted by image_id; the same films in any order give the same bytes.
+
+    Raises:
+        DetectorError: if a film is there twice, or its arrays are not equally long.
+    """
+    films = sorted(detections, key=lambda film: film.image_id)
+    _check(films)
+    columns = [
+        pa.array([film.image_id for film in films], pa.string()),
+        _matrices([as_boxes(film.boxes) for film in films]),
+        _vectors([np.asarray(film.scores, np.float32) for film in films], np.float32),
+        _vectors([np.asarray(film.labels, np.int32) for film in films], np.int32),
+        _matrices([film.class_scores for film in films]),
+    ]
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table(columns, schema=DETECTIONS), temporary, compression="zstd")
+
+
+def read_detections(path: Path) -> list[Detections]:
+    """Read what write_detections wrote, sorted by image_id. The arrays are read-only views.
+
+    Raises:
+        StageOrderError: if the file is missing or damaged, naming the stage that makes it.
+    """
+    stage = f"detect@{path.stem}"
+    try:
+        table = pq.read_table(require(path, stage), partitioning=None)
+    except pa.ArrowInvalid:
+        raise StageOrderError(
+            f"{path} is damaged; the stage `{stage}` makes it: dvc repro -f {stage}"
+        ) from None
+    columns = {name: table[name].combine_chunks() for name in DETECTIONS.names}
+    return [
+        Detections(*film)
+        for film in zip(
+            columns["image_id"].to_pylist(),
+            _split_rows(columns["boxes"], width=4),
+            _split(columns["scores"], columns["scores"].values.to_numpy()),
+            _split(columns["labels"], columns["labels"].values.to_numpy()),
+            _split_rows(columns["class_scores"], width=len(CLASSES)),
+            strict=True,
+        )
+    ]
+
+
+def _check(films: Sequence[Detections]) -> None:
+    for film, following in pairwise(films):
+        if film.image_id == following.image_id:
+            raise DetectorError(f"film {film.image_id} was examined twice")
+    for film in films:
+        per_box = [film.boxes, film.scores, film.labels]
+        if film.class_scores is not None:
+            per_box.append(film.class_scores)
+        if len({len(values) for values in per_box}) != 1:
+            raise DetectorError(
+                f"film {film.image_id}: boxes, scores, labels and class scores are not equally"
+                f" long: {[len(values) for values in per_box]}"
+            )
+
+
+def _vectors(films: Sequence[NDArray[Any]], dtype: type[np.generic]) -> pa.ListArray:
+    # An Arrow list column is all films' values in one buffer, and where each film's begin in it.
+    values = np.concatenate(films) if films else np.zeros(0, dtype)
+    return pa.ListArray.from_arrays(_offsets([len(film) for film in films]), pa.array(values))
+
+
+def _matrices(films: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:
+    known = [np.asarray(film, np.float32) for film in films if film is not None]
+    rows = [row for film in known for row in [film.shape[1]] * len(film)]
+    flat = np.concatenate([film.ravel() for film in known]) if known else np.zeros(0, np.float32)
+    return pa.ListArray.from_arrays(
+        _offsets([0 if film is None else len(film) for film in films]),
+        pa.ListArray.from_arrays(_offsets(rows), pa.array(flat)),
+        mask=pa.array([film is None for film in films], pa.bool_()),
+    )
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+
+
+def _split_rows(column: pa.ListArray, width: int) -> list[Any]:
+    rows = column.values
+    if len(rows):
+        width = len(rows[0])
+    return _split(column, rows.values.to_numpy().reshape(-1, width))
+
+
+def _split(column: pa.ListArray, values: NDArray[Any]) -> list[Any]:
+    ends = column.offsets.to_numpy()
+    return [
+        values[start:end] if there else None
+        for (start, end), there in zip(pairwise(ends), column.is_valid().to_pylist(), strict=True)
+    ]

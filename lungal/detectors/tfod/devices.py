@@ -1,0 +1,53 @@
+"""What the machine has decides how training is spread and in which precision it computes."""
+
+import json
+import os
+from typing import Any, Literal
+
+from lungal.detectors.tfod import compat
+
+BFLOAT16_SINCE = (8, 0)
+"""NVIDIA compute capability from which bfloat16 runs on tensor cores (Ampere)."""
+
+
+def make_strategy() -> Any:
+    """Return the `tf.distribute.Strategy` for this machine; call it before any other TF work.
+
+    TF_CONFIG names a cluster: multi-worker. Several GPUs (or several logical CPU devices and no
+    GPU): mirrored. Otherwise the default strategy on one device. GPU memory is allocated as it
+    is needed, so that several trials fit on one card.
+    """
+    compat.install()
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003
+        except RuntimeError:  # devices were initialised by an earlier training of this process
+            break
+    if "cluster" in json.loads(os.environ.get("TF_CONFIG") or "{}"):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: Any) -> bool:
+    """Whether this process writes what all workers share."""
+    return bool(strategy.extended.should_checkpoint)
+
+
+def use_bfloat16(mixed_precision: Literal["auto", "on", "off"]) -> bool:
+    """Whether to compute in bfloat16; auto: on GPUs that have it, all of them."""
+    compat.install()
+    import tensorflow as tf
+
+    if mixed_precision != "auto":
+        return mixed_precision == "on"
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return bool(details) and all(
+        detail.get("compute_capability", (0, 0)) >= BFLOAT16_SINCE for detail in details
+    )

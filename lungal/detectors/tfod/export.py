@@ -1,0 +1,52 @@
+"""A finished training as a servable model folder, laid out as the OD API's exporter does."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from lungal.data.files import whole_folder
+from lungal.data.tfrecords import write_label_map
+from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.config import build_config
+from lungal.detectors.tfod.network import build_network, make_server, save_server
+from lungal.detectors.tfod.progress import Progress
+from lungal.errors import DetectorError
+
+
+def export_model(work: Path, out: Path) -> str:
+    """Write `pipeline.config`, `label_map.pbtxt`, `checkpoint/` and `saved_model/` into `out`.
+
+    Returns:
+        The SHA-256 of the weights: the same weights always have the same one.
+
+    Raises:
+        DetectorError: if `work` holds no validated training.
+    """
+    progress = Progress.load(work)
+    compat.install()
+    import tensorflow as tf
+    from object_detection.utils import config_util
+
+    newest = tf.train.latest_checkpoint(str(work / "best"))
+    if newest is None:
+        raise DetectorError(f"{work} holds no validated training to export")
+    config = build_config(progress.model, progress.params)
+    network = build_network(config, training=False)
+    server = make_server(network, progress.model.input_size)
+    checkpoint = tf.train.Checkpoint(model=network)
+    status = checkpoint.restore(newest)
+    server.__call__.get_concrete_function()  # makes the variables, which take their values now
+    status.expect_partial().assert_existing_objects_matched()
+    with whole_folder(out) as part:
+        save_server(server, part / "saved_model")
+        checkpoint.write(str(part / "checkpoint" / "ckpt-0"))
+        config_util.save_pipeline_config(config, str(part))
+        write_label_map(part / "label_map.pbtxt")
+    return _hash_weights(network)
+
+
+def _hash_weights(network: Any) -> str:
+    digest = hashlib.sha256()
+    for variable in network.variables:
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""An exported model looking at films."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lungal.data.images import Pixels, prepare
+from lungal.data.threads import map_in_order
+from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.network import as_batch, read_output
+from lungal.errors import DetectorError
+from lungal.params import DetectParams
+from lungal.records import Detections, Image
+
+
+class SavedModelDetector:
+    """A `Detector` on a model folder written by `TfodTrainer.export` and the train stage.
+
+    Args:
+        folder: with `saved_model/` and `run.json`.
+        params: batch size, and which detections are kept.
+
+    Raises:
+        DetectorError: if the folder holds no such model.
+    """
+
+    def __init__(self, folder: Path, params: DetectParams) -> None:
+        self.params = params
+        run = _read_run(folder)
+        self.classes: tuple[str, ...] = tuple(run["classes"])
+        self.input_size: int = run["input_size"]
+        self.model_version: str = run["model_version"]
+        compat.install()
+        import tensorflow as tf
+
+        try:
+            self._model = tf.saved_model.load(str(folder / "saved_model"))
+        except OSError as error:
+            raise DetectorError(f"{folder}: {str(error).splitlines()[0]}") from None
+        self._serve = self._model.signatures["serving_default"]
+
+    def detect(self, images: Iterable[Image]) -> Iterator[Detections]:
+        """See `Detector.detect`. Films of any size; each is prepared as training prepared it."""
+        batch: list[tuple[Image, Pixels]] = []
+        for film in map_in_order(self._prepare, images):
+            batch.append(film)
+            if len(batch) == self.params.batch_size:
+                yield from self._look(batch)
+                batch = []
+        if batch:
+            yield from self._look(batch)
+
+    def _prepare(self, image: Image) -> tuple[Image, Pixels]:
+        return image, prepare(image.pixels, self.input_size)
+
+    def _look(self, films: list[tuple[Image, Pixels]]) -> Iterator[Detections]:
+        import tensorflow as tf
+
+        output = self._serve(input_tensor=tf.constant(as_batch([square for _, square in films])))
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in output.items()}
+        for row, (image, _) in enumerate(films):
+            yield read_output(
+                arrays, row, image.image_id, image.width, image.height,
+                self.params.score_threshold, self.params.max_detections,
+            )  # fmt: skip
+
+
+def _read_run(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DetectorError(
+            f"{folder} is no model folder (no run.json); `dvc repro train` makes models/detector"
+        ) from None
+    except ValueError as error:
+        raise DetectorError(f"{folder / 'run.json'}: {error}") from None

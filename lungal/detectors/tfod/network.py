@@ -1,0 +1,87 @@
+"""An OD API model as a module: images in, detections out. Validated, exported and served as one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungal.boxes import FloatArray, clip, from_normalised
+from lungal.detectors.tfod import compat
+from lungal.records import CLASSES, Detections
+
+
+def build_network(config: Any, *, training: bool) -> Any:
+    """Return the OD API's DetectionModel for a pipeline config, its variables not yet made."""
+    compat.install()
+    from object_detection.builders import model_builder
+
+    return model_builder.build(config.model, is_training=training)
+
+
+def make_server(network: Any, size: int) -> Any:
+    """Return a `tf.Module` with one tf.function: uint8 (N, size, size, 3) to the API's outputs.
+
+    Its output names are those of every exported OD API model: detection_boxes (N, M, 4) float32
+    normalised yxyx, detection_scores (N, M) float32, detection_classes (N, M) float32 counted
+    from 1, and more. Unlike the API's own `image_tensor` it takes whole batches.
+    """
+    compat.install()
+    import tensorflow as tf
+    from object_detection import exporter_lib_v2
+
+    class Server(exporter_lib_v2.DetectionInferenceModule):  # type: ignore[misc]
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "input_tensor")]
+        )
+        def __call__(self, input_tensor: Any) -> Any:
+            images, shapes = self._model.preprocess(tf.cast(input_tensor, tf.float32))
+            return self._run_inference_on_images(images, shapes)
+
+    return Server(network)
+
+
+def save_server(server: Any, folder: Path) -> None:
+    """Write a server as a SavedModel whose default signature is its only function."""
+    import tensorflow as tf
+
+    function = server.__call__.get_concrete_function()
+    tf.saved_model.save(server, str(folder), signatures=function)
+
+
+def as_batch(squares: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Stack prepared (S, S) grey squares to (N, S, S, 3): the backbones were born for colour."""
+    return np.repeat(np.stack(squares)[..., None], 3, axis=3)
+
+
+def read_output(
+    output: Any, row: int, image_id: str, width: int, height: int, threshold: float, limit: int
+) -> Detections:
+    """Turn one row of a server's output into Detections in the film's own pixels.
+
+    Args:
+        output: of numpy arrays, as `make_server` names them.
+        row: which image of the batch.
+        image_id: its film.
+        width: of the film, pixels.
+        height: of the film, pixels.
+        threshold: detections with a lower score are dropped.
+        limit: at most so many detections are kept.
+    """
+    scores = np.asarray(output["detection_scores"][row], np.float32)
+    order = np.argsort(-scores, kind="stable")
+    keep = order[scores[order] >= threshold][:limit]
+    side = max(width, height)  # `prepare` pads to a square of this side
+    boxes = clip(from_normalised(output["detection_boxes"][row][keep], side, side), width, height)
+    labels = np.asarray(output["detection_classes"][row][keep], np.int32) - 1
+    return Detections(
+        image_id, boxes, np.clip(scores[keep], 0, 1), labels, _class_scores(output, row, keep)
+    )
+
+
+def _class_scores(output: Any, row: int, keep: NDArray[np.intp]) -> FloatArray | None:
+    if "detection_multiclass_scores" not in output:
+        return None
+    scores = np.asarray(output["detection_multiclass_scores"][row][keep], np.float32)
+    # The SSD family puts a background column first.
+    return scores[:, -len(CLASSES) :].reshape(-1, len(CLASSES))

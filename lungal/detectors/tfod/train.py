@@ -1,0 +1,279 @@
+"""Training with the OD API: its model, losses, input pipeline and train step; a loop of our own.
+
+The API's `train_loop` has no early stopping, no best checkpoint, no callback and no resume of the
+validation history. This loop is as long as the arguments one would otherwise have to smuggle into
+it, and validates through the very function that is served later.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lungal.data.tfrecords import read_records
+from lungal.detectors.protocol import OnStep
+from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.config import MAX_DETECTIONS, build_config
+from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16
+from lungal.detectors.tfod.export import export_model
+from lungal.detectors.tfod.network import as_batch, build_network, make_server, read_output
+from lungal.detectors.tfod.progress import Progress
+from lungal.detectors.tfod.weights import load_initial
+from lungal.errors import DetectorError
+from lungal.evaluation.precision_recall import macro_ap
+from lungal.params import ModelParams, TrainParams
+from lungal.records import Detections, GroundTruth, Image
+
+LOG_EVERY = 10
+CHECKPOINT_EVERY = 100
+VALIDATION_BATCH = 8
+VALIDATION_THRESHOLD = 0.01
+IOUS = (0.3, 0.4, 0.5)
+
+
+class TfodTrainer:
+    """A `Trainer` on the TF2 Object Detection API.
+
+    Spread over what the machine has (`devices.make_strategy`). With several workers each calls
+    `fit` with the same arguments; the chief alone calls `on_step` and keeps files.
+    """
+
+    def fit(
+        self,
+        train: Path,
+        val: Path,
+        model: ModelParams,
+        params: TrainParams,
+        *,
+        work: Path,
+        on_step: OnStep,
+    ) -> dict[str, float]:
+        """See `Trainer.fit`."""
+        _check_records(train, val)
+        progress = Progress.open(work, train, val, model, params)
+        if progress.finished:
+            return progress.best
+        strategy = _fresh_process_state()
+        with _precision(bfloat16=use_bfloat16(params.mixed_precision)) as bfloat16:
+            config = build_config(
+                model, params, records=train, label_map=train / "label_map.pbtxt", bfloat16=bfloat16
+            )
+            with strategy.scope():
+                loop = _Loop(config, progress, strategy)
+                loop.run(list(read_records(val)), on_step)
+        return progress.best
+
+    def export(self, work: Path, out: Path) -> str:
+        """See `Trainer.export`."""
+        return export_model(work, out)
+
+
+class _Loop:
+    """The objects that live as long as one training."""
+
+    def __init__(self, config: Any, progress: Progress, strategy: Any) -> None:
+        import tensorflow as tf
+        from object_detection.builders import optimizer_builder
+
+        self.config, self.progress, self.strategy = config, progress, strategy
+        self.network = build_network(config, training=True)
+        self.step = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            name="global_step",
+            aggregation=tf.compat.v2.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        self.optimizer, (rate,) = optimizer_builder.build(
+            config.train_config.optimizer, global_step=self.step
+        )
+        self.rate = rate if callable(rate) else lambda: rate
+        self.server = make_server(self.network, progress.model.input_size)
+        self._train_step = tf.function(self._step_on_all_replicas)
+        parts = {"step": self.step, "model": self.network, "optimizer": self.optimizer}
+        self.latest = self._manager("latest", keep=2, **parts)
+        self.best = self._manager("best", keep=1, model=self.network)
+
+    def run(self, val: list[tuple[Image, GroundTruth]], on_step: OnStep) -> None:
+        """Train from the last checkpoint to the last step, validating on the way."""
+        start = self._restore()
+        batches = iter(self._batches(seed=self.progress.params.seed + start))
+        total, every = self.config.train_config.num_steps, self.progress.params.validate_every
+        clock, logged = time.monotonic(), start
+        for step in range(start + 1, total + 1):
+            losses = self._train_step(batches)
+            if step % LOG_EVERY == 0 or step == total:
+                speed = (step - logged) / (time.monotonic() - clock)
+                self._tell(on_step, step, self._read(losses, speed, step))
+                clock, logged = time.monotonic(), step
+            if step % every == 0 or step == total:
+                metrics = self._agree(self._validate(val))
+                if self.progress.record(step, metrics):
+                    self.best.save(step)
+                self._save()
+                self._tell(on_step, step, metrics)
+                if self.progress.exhausted:
+                    break
+                clock, logged = time.monotonic(), step
+            elif step % CHECKPOINT_EVERY == 0:
+                self._save()
+        if is_chief(self.strategy):
+            self.progress.save(finished=True)
+
+    def _step_on_all_replicas(self, batches: Any) -> Any:
+        import tensorflow as tf
+        from object_detection import model_lib_v2
+
+        settings = self.config.train_config
+
+        def step(features: Any, labels: Any) -> Any:
+            losses = model_lib_v2.eager_train_step(
+                self.network,
+                features,
+                labels,
+                settings.unpad_groundtruth_tensors,
+                self.optimizer,
+                training_step=self.step,
+                add_regularization_loss=True,
+                clip_gradients_value=settings.gradient_clipping_by_norm,
+                num_replicas=self.strategy.num_replicas_in_sync,
+            )
+            self.step.assign_add(1)
+            return losses
+
+        features, labels = next(batches)
+        losses = self.strategy.run(step, args=(features, labels))
+        return model_lib_v2.reduce_dict(self.strategy, losses, tf.distribute.ReduceOp.SUM)
+
+    def _batches(self, seed: int) -> Any:
+        import tensorflow as tf
+        from object_detection import inputs
+
+        tf.random.set_seed(seed)
+
+        def shard(context: Any) -> Any:
+            return inputs.train_input(
+                train_config=self.config.train_config,
+                train_input_config=self.config.train_input_reader,
+                model_config=self.config.model,
+                model=self.network,
+                input_context=context,
+            ).repeat()
+
+        return self.strategy.distribute_datasets_from_function(shard)
+
+    def _restore(self) -> int:
+        import tensorflow as tf
+
+        _serve_mode(self.network)
+        blank = np.zeros((1, *[self.progress.model.input_size] * 2), np.uint8)
+        self.server(tf.constant(as_batch(list(blank))))  # makes the variables
+        # Not `self.latest.latest_checkpoint`: workers other than the chief keep no files.
+        newest = tf.train.latest_checkpoint(str(self.progress.work / "latest"))
+        if newest is None:
+            load_initial(self.network, self.progress.model)
+        else:
+            self.latest.checkpoint.restore(newest)
+        return int(self.step.numpy())
+
+    def _validate(self, val: list[tuple[Image, GroundTruth]]) -> dict[str, float]:
+        import tensorflow as tf
+
+        found: list[Detections] = []
+        for start in range(0, len(val), VALIDATION_BATCH):
+            films = val[start : start + VALIDATION_BATCH]
+            output = self.server(tf.constant(as_batch([image.pixels for image, _ in films])))
+            arrays = {name: value.numpy() for name, value in output.items()}
+            found += [
+                read_output(
+                    arrays, row, image.image_id, image.width, image.height,
+                    VALIDATION_THRESHOLD, MAX_DETECTIONS,
+                )  # fmt: skip
+                for row, (image, _) in enumerate(films)
+            ]
+        truths = [truth for _, truth in val]
+        return {f"val/macro_ap{iou * 100:.0f}": macro_ap(truths, found, iou) for iou in IOUS}
+
+    def _agree(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Return the chief's metrics on every worker, so that all of them stop together."""
+        import tensorflow as tf
+
+        if self.strategy.num_replicas_in_sync == 1:
+            return metrics
+        local = self.strategy.num_replicas_in_sync // self._workers()
+        mine = [v / local if is_chief(self.strategy) else 0.0 for v in metrics.values()]
+        each = self.strategy.run(lambda: tf.constant(mine, tf.float64))
+        agreed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None).numpy()
+        return dict(zip(metrics, agreed.tolist(), strict=True))
+
+    def _workers(self) -> int:
+        resolver = self.strategy.cluster_resolver
+        spec = resolver.cluster_spec().as_dict() if resolver else {}
+        return max(1, sum(len(addresses) for addresses in spec.values()))
+
+    def _read(self, losses: Any, speed: float, step: int) -> dict[str, float]:
+        read = {key.replace("Loss/", "train/"): float(v) for key, v in losses.items()}
+        if not np.isfinite(read["train/total_loss"]):
+            raise DetectorError(
+                f"training diverged at step {step}: total loss {read['train/total_loss']}; "
+                f"lower train.learning_rate ({self.progress.params.learning_rate})"
+            )
+        return {**read, "train/learning_rate": float(self.rate()), "train/steps_per_second": speed}
+
+    def _save(self) -> None:
+        self.latest.save(int(self.step.numpy()))
+        if is_chief(self.strategy):
+            self.progress.save()
+
+    def _tell(self, on_step: OnStep, step: int, metrics: Mapping[str, float]) -> None:
+        if is_chief(self.strategy):
+            on_step(step, metrics)
+
+    def _manager(self, name: str, keep: int, **parts: Any) -> Any:
+        import tensorflow as tf
+        from object_detection import model_lib_v2
+
+        # All workers must take part in a save, as reading a variable is a collective; all but
+        # the chief write to a folder that is thrown away.
+        folder = model_lib_v2.get_filepath(self.strategy, str(self.progress.work / name))
+        return tf.train.CheckpointManager(tf.train.Checkpoint(**parts), folder, max_to_keep=keep)
+
+
+def _check_records(train: Path, val: Path) -> None:
+    for folder in (train, val):
+        if not any(folder.glob("*.tfrecord")):
+            raise DetectorError(f"no *.tfrecord in {folder}; `dvc repro records` makes them")
+
+
+def _fresh_process_state() -> Any:
+    """Forget the graph of an earlier training in this process and return the strategy."""
+    compat.install()
+    import tensorflow as tf
+
+    tf.keras.backend.clear_session()
+    return make_strategy()
+
+
+def _serve_mode(network: Any) -> None:
+    # Read while a tf.function is traced: eager_train_step sets both to True in its own trace.
+    import tensorflow as tf
+
+    network._is_training = False  # noqa: SLF001  as the API's own eval loop does
+    tf.keras.backend.set_learning_phase(0)
+
+
+@contextmanager
+def _precision(*, bfloat16: bool) -> Iterator[bool]:
+    import tensorflow as tf
+
+    policy = tf.keras.mixed_precision
+    before = policy.global_policy()
+    if bfloat16:
+        policy.set_global_policy("mixed_bfloat16")
+    try:
+        yield bfloat16
+    finally:
+        policy.set_global_policy(before)

@@ -1,0 +1,176 @@
+"""What a detector starts from: nothing, an ImageNet backbone, or a whole detector."""
+
+import hashlib
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import httpx
+
+from lungal.data.files import whole_file, whole_folder
+from lungal.errors import DetectorError
+from lungal.params import ModelParams
+
+KERAS_BACKBONES = {
+    "ssd_mobilenet_v2": "MobileNetV2",
+    "ssd_mobilenet_v2_fpnlite": "MobileNetV2",
+    "ssd_resnet50_fpn": "ResNet50",
+    "efficientdet_d0": "EfficientNetB0",
+    "efficientdet_d1": "EfficientNetB1",
+    "efficientdet_d2": "EfficientNetB2",
+    "centernet_mobilenet_v2_fpn": "MobileNetV2",
+    "centernet_resnet50_v2": "ResNet50V2",
+}
+
+
+def load_initial(network: Any, model: ModelParams) -> str:
+    """Give a built OD API model its initial weights, in place; return what they are, for a log.
+
+    `model.initial_weights` is `scratch`; `imagenet` (keras.applications fetches its own file); a
+    path or URL of a keras.applications `.h5` without top; or a path or URL of a TF2 model-zoo
+    detector (folder, `.tar.gz` or checkpoint prefix), of which the feature extractor is taken.
+
+    Raises:
+        DetectorError: if the file is missing, has another SHA-256 or fits another network.
+    """
+    if model.initial_weights == "scratch":
+        return "scratch"
+    if model.initial_weights == "imagenet":
+        _copy_backbone(network, model, "imagenet")
+        return "imagenet"
+    path = fetch(model.initial_weights, model.initial_weights_sha256)
+    if path.suffix in {".h5", ".hdf5"}:
+        _copy_backbone(network, model, str(path))
+    else:
+        _restore_detector(network, path)
+    return path.name
+
+
+def fetch(where: str, sha256: str | None, cache: Path | None = None) -> Path:
+    """Return a local path for a path or URL, downloaded once and checked against its SHA-256.
+
+    Raises:
+        DetectorError: if it is not there, or not what the checksum says.
+    """
+    if urlparse(where).scheme not in {"http", "https"}:
+        path = Path(where).expanduser()
+        if not (path.exists() or path.with_name(path.name + ".index").exists()):
+            raise DetectorError(f"model.initial_weights: {path} does not exist")
+        if sha256 and path.is_file():
+            _check(path, sha256)
+        return path
+    cache = cache or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lungal"
+    path = cache / hashlib.sha256(where.encode()).hexdigest()[:16] / Path(urlparse(where).path).name
+    if not path.exists():
+        _download(where, path, sha256)
+    elif sha256:
+        _check(path, sha256)
+    return path
+
+
+def _download(url: str, path: Path, sha256: str | None) -> None:
+    try:
+        with whole_file(path) as part, httpx.stream("GET", url, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            with part.open("wb") as sink:
+                for chunk in answer.iter_bytes():
+                    sink.write(chunk)
+            if sha256:
+                _check(part, sha256, name=url)
+    except httpx.HTTPError as error:
+        raise DetectorError(f"model.initial_weights: {url}: {error}") from None
+
+
+def _check(path: Path, sha256: str, name: str | None = None) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise DetectorError(
+            f"model.initial_weights: {name or path} has SHA-256 {found}, expected {sha256}"
+        )
+
+
+def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
+    import tensorflow as tf
+
+    build = getattr(tf.keras.applications, KERAS_BACKBONES[model.architecture])
+    shape = {"include_top": False, "input_shape": (None, None, 3)}
+    if "mobilenet" in model.architecture:
+        shape["alpha"] = model.depth_multiplier
+    try:
+        source = build(weights=weights, **shape)
+    except (ValueError, OSError, IndexError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise DetectorError(
+            f"model.initial_weights {model.initial_weights!r} does not fit "
+            f"{model.architecture} (or cannot be fetched; a path to the .h5 works offline): {line}"
+        ) from None
+    # The API's backbones are keras.applications' own, layer for layer, cut at the last feature map:
+    # pairing layers in order and comparing every shape is exact, whatever the layers are called.
+    pairs = list(zip(_weighted(source), _weighted(_backbone(network)), strict=False))
+    for theirs, ours in pairs:
+        if [w.shape for w in theirs.weights] != [w.shape for w in ours.weights]:
+            raise DetectorError(
+                f"model.initial_weights: layer {theirs.name} of {weights} does not fit layer "
+                f"{ours.name} of {model.architecture} at depth {model.depth_multiplier}"
+            )
+    for theirs, ours in pairs:
+        ours.set_weights(theirs.get_weights())
+
+
+def _backbone(network: Any) -> Any:
+    extractor = network._feature_extractor  # noqa: SLF001  the API has no public way to it
+    if hasattr(extractor, "classification_backbone"):
+        return extractor.classification_backbone
+    return extractor._base_model  # noqa: SLF001
+
+
+def _weighted(model: Any) -> list[Any]:
+    import tensorflow as tf
+
+    leaves = (layer for layer in model._flatten_layers(include_self=False, recursive=True))  # noqa: SLF001
+    scaling = tf.keras.layers.Normalization
+    return [
+        leaf
+        for leaf in leaves
+        if leaf.weights
+        and not isinstance(leaf, scaling)
+        and not list(leaf._flatten_layers(include_self=False, recursive=True))  # noqa: SLF001
+    ]
+
+
+def _restore_detector(network: Any, path: Path) -> None:
+    import tensorflow as tf
+
+    checkpoint = _find_checkpoint(_unpack(path))
+    try:
+        parts = network.restore_from_objects("detection")
+        status = tf.train.Checkpoint(**parts).restore(checkpoint)
+        status.expect_partial().assert_existing_objects_matched()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise DetectorError(f"model.initial_weights: {path} does not fit: {line}") from None
+
+
+def _unpack(path: Path) -> Path:
+    if not path.name.endswith((".tar.gz", ".tgz")):
+        return path
+    folder = path.with_name(path.name + ".d")
+    if not folder.exists():
+        try:
+            with whole_folder(folder) as part, tarfile.open(path) as archive:
+                archive.extractall(part, filter="data")
+        except (tarfile.TarError, OSError) as error:
+            raise DetectorError(f"model.initial_weights: {path}: {error}") from None
+    return folder
+
+
+def _find_checkpoint(path: Path) -> str:
+    if not path.is_dir():
+        return str(path.with_suffix("") if path.suffix == ".index" else path)
+    indexes = sorted(path.rglob("ckpt-*.index"))
+    if not indexes:
+        raise DetectorError(f"model.initial_weights: no ckpt-*.index under {path}")
+    return str(indexes[-1].with_suffix(""))

@@ -1,0 +1,166 @@
+"""How sure a metric is: percentile bootstrap over patients.
+
+Films of one patient resemble each other, so whole patients are drawn, with replacement, as many as
+there are (cluster bootstrap: Davison & Hinkley 1997, section 3.8). Nothing is matched again: a
+draw is a weight for each film.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungal.errors import EvaluationError
+from lungal.evaluation.matching import match_films
+from lungal.evaluation.precision_recall import Weights, macro, precision_recall_curve
+from lungal.records import Detections, GroundTruth
+
+LEVEL = 0.9
+"""Share of draws inside an interval: from the 5th to the 95th percentile."""
+
+Statistic = Callable[[Weights], NDArray[np.float64]]
+"""From (F,) weights of the films, sorted by image_id, to (K,) numbers; NaN where undefined."""
+
+Metric = Callable[[Sequence[GroundTruth], Sequence[Detections]], Statistic]
+"""Matches films once; what it returns is cheap and is called for every draw."""
+
+
+class Interval(NamedTuple):
+    """A number as measured, and the bounds between which LEVEL of the draws lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+def macro_ap_at(iou: float) -> Metric:
+    """Return the metric "macro AP at this IoU"; a draw without a class averages over the others."""
+
+    def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
+        matches = match_films(truths, detections, iou)
+        return lambda weights: np.array([macro(precision_recall_curve(matches, weights))])
+
+    return prepare
+
+
+def class_ap_at(iou: float) -> Metric:
+    """Return the metric "macro AP, then AP of each class": (1 + C,) numbers, in one pass."""
+
+    def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
+        matches = match_films(truths, detections, iou)
+
+        def statistic(weights: Weights) -> NDArray[np.float64]:
+            curves = precision_recall_curve(matches, weights)
+            return np.append(macro(curves), curves.mean(axis=1))
+
+        return statistic
+
+    return prepare
+
+
+def interval(
+    truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    metric: Metric,
+    *,
+    seed: int,
+    draws: int,
+    groups: Mapping[str, str] | None = None,
+) -> Interval:
+    """Return a metric and its interval; of a metric with several numbers, the first's.
+
+    Args:
+        truths: the films that count.
+        detections: what was seen on them.
+        metric: macro_ap_at(0.4), say.
+        seed: of the draws; the same seed draws the same films.
+        draws: how many.
+        groups: image_id to patient_id; None draws films, as if each had its own patient.
+
+    Raises:
+        EvaluationError: if a film comes twice or has no group.
+    """
+    return intervals(truths, detections, metric, seed=seed, draws=draws, groups=groups)[0]
+
+
+def intervals(
+    truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    metric: Metric,
+    *,
+    seed: int,
+    draws: int,
+    groups: Mapping[str, str] | None = None,
+) -> list[Interval]:
+    """Return each number of a metric with its interval; see `interval`."""
+    return _percentiles(metric(truths, detections), _film_groups(truths, groups), seed, draws)
+
+
+def paired_difference(
+    truths: Sequence[GroundTruth],
+    a: Sequence[Detections],
+    b: Sequence[Detections],
+    metric: Metric,
+    *,
+    seed: int,
+    draws: int,
+    groups: Mapping[str, str] | None = None,
+) -> Interval:
+    """Return the metric of detections a minus that of detections b on the same films.
+
+    Both are measured on the same draws, so that hard films do not blur the comparison.
+    The arguments are those of `interval`.
+    """
+    of_a, of_b = metric(truths, a), metric(truths, b)
+
+    def difference(weights: Weights) -> NDArray[np.float64]:
+        return of_a(weights) - of_b(weights)
+
+    return _percentiles(difference, _film_groups(truths, groups), seed, draws)[0]
+
+
+def film_weights(groups: NDArray[np.intp], seed: int, draws: int) -> Iterator[Weights]:
+    """Yield (F,) float64 weights for each draw: how often each film's group was drawn.
+
+    Args:
+        groups: (F,) index of each film's group, 0 .. G - 1.
+        seed: of numpy's default generator.
+        draws: how many.
+    """
+    random = np.random.default_rng(seed)
+    count = int(groups.max(initial=-1)) + 1
+    for _ in range(draws):
+        drawn = random.integers(0, max(count, 1), count)
+        yield np.bincount(drawn, minlength=count)[groups].astype(np.float64)
+
+
+def _film_groups(
+    truths: Sequence[GroundTruth], groups: Mapping[str, str] | None
+) -> NDArray[np.intp]:
+    image_ids = sorted(truth.image_id for truth in truths)
+    if groups is None:
+        return np.arange(len(image_ids))
+    if missing := [image_id for image_id in image_ids if image_id not in groups]:
+        raise EvaluationError(f"film {missing[0]!r} has no patient to be drawn with")
+    names = [groups[image_id] for image_id in image_ids]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _percentiles(
+    statistic: Statistic, groups: NDArray[np.intp], seed: int, draws: int
+) -> list[Interval]:
+    measured = statistic(np.ones(len(groups)))
+    drawn = np.array([statistic(weights) for weights in film_weights(groups, seed, draws)])
+    return [
+        Interval(float(value), *_bounds(column))
+        for value, column in zip(measured, drawn.T, strict=True)
+    ]
+
+
+def _bounds(column: NDArray[np.float64]) -> tuple[float, float]:
+    defined = column[~np.isnan(column)]
+    if not len(defined):
+        return (float("nan"), float("nan"))
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return (float(low), float(high))

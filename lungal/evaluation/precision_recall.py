@@ -1,0 +1,92 @@
+"""Average precision as COCO computes it, per class and macro-averaged.
+
+Cases that definitions leave open, decided here:
+
+- A class without any true box has no AP: NaN, left out of the macro average.
+- A class with true boxes and no detections has AP 0.
+- Detections with equal scores stand by image_id, then in the order of their film.
+- With no true box at all the macro AP is 0.0, so that a training can still compare steps.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungal.boxes import FloatArray
+from lungal.evaluation.matching import Matches, match_films
+from lungal.records import CLASSES, Detections, GroundTruth
+
+RECALLS = np.linspace(0.0, 1.0, 101)
+"""(101,) float64, the recalls at which COCO reads precision."""
+
+Weights = NDArray[np.float64]
+"""(F,) how many times each film counts; resampling films is giving them weights."""
+
+
+def precision_recall_curve(matches: Matches, weights: Weights | None = None) -> Weights:
+    """Return (C, 101) float64, the best precision at each of RECALLS or beyond; NaN without truth.
+
+    COCO's interpolation (pycocotools, `COCOeval.accumulate`): precision is made non-increasing
+    from the right, then read at the first detection that reaches a recall; unreached recalls
+    have precision 0.
+
+    Args:
+        matches: judged detections of F films.
+        weights: (F,) float64, copies of each film; None counts each once. Copies only add points
+            between those of the single film, below the envelope: the weighted curve is the curve
+            of the copied films.
+    """
+    copies = np.ones(len(matches.image_ids)) if weights is None else weights
+    expected = copies @ matches.truths
+    per_detection = copies[matches.film]
+    curves = np.full((len(CLASSES), len(RECALLS)), np.nan)
+    for label in np.flatnonzero(expected > 0):
+        mine = matches.of_class(int(label))
+        curves[label] = _interpolate(matches.hits[mine], per_detection[mine], expected[label])
+    return curves
+
+
+def _interpolate(hits: NDArray[np.bool_], weights: Weights, expected: float) -> Weights:
+    true_positives = np.cumsum(np.where(hits, weights, 0.0))
+    all_positives = np.cumsum(weights)
+    # COCO's tiny number keeps 0/0 (films drawn zero times) at 0.
+    precision = true_positives / (all_positives + np.spacing(1))
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    reached = np.searchsorted(true_positives / expected, RECALLS, side="left")
+    return np.append(envelope, 0.0)[reached]
+
+
+def average_precision(
+    truths: Sequence[GroundTruth], detections: Iterable[Detections], iou: float
+) -> FloatArray:
+    """Return the (C,) float32 average precision of each class, NaN without ground truth.
+
+    Equal to pycocotools' COCOeval (101 points, maxDets 100, area "all") to 1e-6.
+
+    Args:
+        truths: the films that count.
+        detections: what was seen on them; a film without an entry counts as "nothing seen", an
+            entry without truth is ignored.
+        iou: least overlap of a hit, in (0, 1].
+
+    Raises:
+        EvaluationError: if a film comes twice.
+    """
+    curves = precision_recall_curve(match_films(truths, detections, iou))
+    return np.asarray(curves.mean(axis=1), np.float32)
+
+
+def macro_ap(truths: Sequence[GroundTruth], detections: Iterable[Detections], iou: float) -> float:
+    """Return the mean average precision over the classes that have ground truth; 0.0 if none has.
+
+    Raises:
+        EvaluationError: if a film comes twice.
+    """
+    return macro(precision_recall_curve(match_films(truths, detections, iou)))
+
+
+def macro(curves: Weights) -> float:
+    """Average (C, 101) curves over recalls and the classes with truth; 0.0 if none has any."""
+    judged = curves[~np.isnan(curves[:, 0])]
+    return float(judged.mean()) if len(judged) else 0.0

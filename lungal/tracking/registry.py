@@ -1,0 +1,108 @@
+"""The registry of detectors as promotion sees it: aliases, versions, what they were judged on."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lungal.errors import ServerError
+from lungal.tracking.models import MODEL_VERSION, REGISTERED_MODEL
+from lungal.tracking.outbox import Away
+from lungal.tracking.store import connect, without_secrets
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TEST_HASH = "lungal.test_hash"
+"""Tag of a version: the hash of the test set it was judged on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A registered detector."""
+
+    number: str  # MLflow's own count
+    name: str  # e.g. r1-1a2b3c4d, as in run.json
+    run_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def test_hash(self) -> str | None:
+        """Hash of the test set that it was judged on; None before `evaluate` has run."""
+        return self.tags.get(TEST_HASH)
+
+
+class MlflowRegistry:
+    """The versions of `lungal-detector` on an MLflow server or database."""
+
+    def __init__(self, uri: str) -> None:
+        """Set up without contact."""
+        self._uri = uri
+        self._connected: MlflowClient | None = None
+
+    def version(self, alias: str) -> ModelVersion | None:
+        """Return the version that an alias names, or None.
+
+        Raises:
+            ServerError: if MLflow does not answer.
+        """
+        with self._asked() as client:
+            models = client.search_registered_models(f"name = '{REGISTERED_MODEL}'")
+            if not models or alias not in models[0].aliases:
+                return None
+            found = client.get_model_version(REGISTERED_MODEL, models[0].aliases[alias])
+        return ModelVersion(
+            str(found.version),
+            found.tags.get(MODEL_VERSION, str(found.version)),
+            found.run_id or "",
+            dict(found.tags),
+        )
+
+    def point(self, alias: str, version: ModelVersion) -> None:
+        """Let an alias name this version and no other.
+
+        Raises:
+            ServerError: if MLflow does not answer.
+        """
+        with self._asked() as client:
+            client.set_registered_model_alias(REGISTERED_MODEL, alias, version.number)
+
+    def metric(self, version: ModelVersion, name: str) -> float | None:
+        """Return the last value of a metric of the version's run, or None if it has none.
+
+        Raises:
+            ServerError: if MLflow does not answer.
+        """
+        with self._asked() as client:
+            value: float | None = client.get_run(version.run_id).data.metrics.get(name)
+        return value
+
+    @contextmanager
+    def artifact(self, version: ModelVersion, path: str) -> Iterator[Path | None]:
+        """Yield a local copy of an artifact of the version's run, or None if it has none.
+
+        Raises:
+            ServerError: if MLflow does not answer.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            with self._asked() as client:
+                siblings = client.list_artifacts(version.run_id, str(Path(path).parent))
+                here = any(sibling.path == path for sibling in siblings)
+                copy = client.download_artifacts(version.run_id, path, folder) if here else None
+            yield None if copy is None else Path(copy)
+
+    @contextmanager
+    def _asked(self) -> Iterator["MlflowClient"]:
+        try:
+            if self._connected is None:
+                self._connected = connect(self._uri)
+            from mlflow.exceptions import MlflowException
+        except Away as error:
+            raise ServerError(f"MLflow at {without_secrets(self._uri)} is away: {error}") from None
+        try:
+            yield self._connected
+        except MlflowException as error:
+            text = without_secrets(" ".join(str(error).split()))
+            raise ServerError(f"MLflow at {without_secrets(self._uri)}: {text}") from None

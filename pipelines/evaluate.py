@@ -1,0 +1,146 @@
+"""Stage evaluate: detections and truth to reports/metrics.json, reports/plots/ and the run."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lungal.data.files import whole_file, whole_folder
+from lungal.data.films import film_paths, read_films
+from lungal.data.labels import ground_truth, read_labels
+from lungal.data.manifest import write_truth
+from lungal.evaluation import figures, report
+from lungal.evaluation.confusion import confusion
+from lungal.params import EvaluateParams, Params
+from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox, Split
+from lungal.tracking import Run
+from lungal.tracking.registry import TEST_HASH
+from pipelines.examined import read_examined, read_model_run
+from pipelines.gallery import choose_films, draw_gallery
+from pipelines.round_run import round_run
+from pipelines.stage import PATHS, run, track
+
+TRACKED = {"test": "test", "val": "val_final"}
+"""What a split's metrics are called in MLflow, where `val/...` are the training's curves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A split: the films whose truth is known, what was seen on them, and how good it was."""
+
+    truths: list[GroundTruth]
+    detections: list[Detections]
+    report: report.Report
+
+
+def evaluate(params: Params) -> None:
+    """Judge the detections of the held-out films, write it down, draw it and log it."""
+    labels = read_labels(PATHS.labels)
+    judged = {split: judge(labels, split, params.evaluate) for split in ("test", "val")}
+    reports = {split: result.report for split, result in judged.items()}
+    with whole_file(PATHS.metrics) as temporary:
+        temporary.write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+    with whole_folder(PATHS.plots) as folder:
+        for name, content in draw(judged["test"], params.evaluate).items():
+            (folder / name).write_bytes(content)
+    with round_run("evaluate", params) as tracked:
+        log(tracked, reports, judged["test"].truths)
+
+
+def judge(labels: pd.DataFrame, split: Split, params: EvaluateParams) -> Judged:
+    """Judge the films of a split whose truth is known.
+
+    Raises:
+        StageOrderError: if one of them was not examined.
+    """
+    truths = ground_truth(labels, split)
+    known = {truth.image_id for truth in truths}
+    detections = [film for film in read_examined(split, known) if film.image_id in known]
+    patients = dict(zip(labels["image_id"], labels["patient_id"], strict=True))
+    return Judged(truths, detections, report.evaluate(truths, detections, params, patients))
+
+
+def draw(test: Judged, params: EvaluateParams) -> dict[str, bytes]:
+    """Return the plots by file name: tables for DVC, pictures for people."""
+    score, iou = params.working_score, params.working_iou
+    curves = report.curves_at(test.truths, test.detections, params.iou)
+    precision = report.ap_table(test.report, params.iou)
+    counts = confusion(test.truths, test.detections, score=score, iou=iou)
+    tables = {
+        "average_precision": precision,
+        "precision_recall": report.curve_table(curves),
+        "confusion": report.confusion_table(counts),
+    }
+    boxes = [test.report["classes"][name]["boxes"] for name in CLASSES]
+    macro = {iou: report.macro_interval(test.report, iou) for iou in params.iou}
+    pictures = {
+        "average_precision": figures.average_precision(precision, macro),
+        "precision_recall": figures.precision_recall(curves, boxes),
+        "confusion": figures.confusion(counts, score=score, iou=iou),
+    }
+    return (
+        {f"{name}.csv": as_csv(table) for name, table in tables.items()}
+        | {f"{name}.png": figures.encode_png(figure) for name, figure in pictures.items()}
+        | gallery(test, params)
+    )
+
+
+def gallery(test: Judged, params: EvaluateParams) -> dict[str, bytes]:
+    """Return the contact sheet by file name; none if params.gallery is 0 or there are no films."""
+    shown = choose_films(test.truths, params)
+    if not shown:
+        return {}
+    sheet = draw_gallery(
+        track(read_films(film_paths(PATHS.manifest), shown), len(shown), "gallery"),
+        {truth.image_id: truth for truth in test.truths},
+        {film.image_id: film for film in test.detections},
+        params.working_score,
+    )
+    return {"gallery.png": sheet}
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV, the same bytes on any system."""
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def log(tracked: Run, reports: Mapping[str, report.Report], truths: Sequence[GroundTruth]) -> None:
+    """Log the metrics, the plots, and what `lungal promote` compares models by."""
+    for split, metrics in reports.items():
+        tracked.log_metrics(report.flatten(metrics, f"{TRACKED[split]}/"))
+    tracked.log_artifact(PATHS.metrics)
+    tracked.log_artifact(PATHS.plots)
+    tracked.log_artifact(PATHS.detections / "test.parquet", "detections")
+    test_hash = log_truth(tracked, truths)
+    scores = {name: value for name, value in reports["test"].items() if name.startswith("macro")}
+    tags = {f"lungal.test.{name}": value for name, value in scores.items()}
+    tracked.tag_model(read_model_run()["model_version"], tags | {TEST_HASH: test_hash})
+
+
+def log_truth(tracked: Run, truths: Sequence[GroundTruth]) -> str:
+    """Log the truth of the test films as truth/test.jsonl; return its SHA-256."""
+    boxes = {
+        truth.image_id: tuple(
+            LabelledBox(CLASSES[label], *box)
+            for label, box in zip(truth.labels, truth.boxes.tolist(), strict=True)
+        )
+        for truth in truths
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "test.jsonl"
+        write_truth(path, boxes)
+        tracked.log_artifact(path, "truth")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments
+    """Run the stage; return the exit code."""
+    return run("evaluate", evaluate)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

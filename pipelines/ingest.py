@@ -1,0 +1,90 @@
+"""Stage ingest: a source folder becomes films, a manifest and the truth that came with them."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lungal.data.files import whole_file, whole_folder
+from lungal.data.manifest import write_manifest, write_truth
+from lungal.data.sources import phantom
+from lungal.data.sources.intake import Intake, check_tolerance, summarise, tabulate, take_in
+from lungal.data.sources.nih import read_nih
+from lungal.errors import SourceError
+from lungal.params import DataParams, Params, SubsetParams
+from pipelines.stage import PATHS, progress, run
+
+ROOT_VARIABLE = "LUNGAL_NIH_ROOT"
+PHANTOMS = ".phantom."
+"""How the temporary folder of drawn films starts."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001 - takes no arguments
+    """Run the stage; return its exit code."""
+    return run("ingest", ingest)
+
+
+def ingest(params: Params) -> None:
+    """Take in the films of params.data.source.
+
+    Raises:
+        SourceError: if there is nothing to take in; nothing is written then.
+        QuarantineError: if too much is unfit; the report is written then, and nothing else.
+    """
+    data = params.data
+    _sweep()
+    with _source(data) as (root, subset):
+        survey = read_nih(root, subset)
+        _clear()
+        with whole_folder(PATHS.images) as folder, progress("ingest") as report:
+            intake = take_in(survey, folder, report)
+            _write_report(intake)
+            check_tolerance(intake, data.tolerance)
+    images = PATHS.images.relative_to(PATHS.manifest.parent)
+    write_truth(PATHS.truth, intake.truth)
+    write_manifest(PATHS.manifest, tabulate(intake, source=data.source, images=images))
+
+
+@contextmanager
+def _source(data: DataParams) -> Iterator[tuple[Path, SubsetParams]]:
+    if data.source == "nih":
+        yield _nih_root(data), data.subset
+        return
+    PATHS.images.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PHANTOMS, dir=PATHS.images.parent) as folder:
+        with progress("draw phantoms") as report:
+            phantom.generate(Path(folder), data.phantom, report)
+        yield Path(folder), SubsetParams(rule="everything")
+
+
+def _nih_root(data: DataParams) -> Path:
+    if data.root is not None:
+        return data.root
+    if root := os.environ.get(ROOT_VARIABLE):
+        return Path(root)
+    raise SourceError(f"no NIH folder: data.root in params.yaml is null and {ROOT_VARIABLE} unset")
+
+
+def _sweep() -> None:
+    # What a killed run could not tidy up must not pile up: a whole NIH set is 45 GB.
+    for prefix in (f".{PATHS.images.name}.", PHANTOMS):
+        for stale in PATHS.images.parent.glob(f"{prefix}*"):
+            shutil.rmtree(stale)
+
+
+def _clear() -> None:
+    # A run killed between two outputs must not leave new films beside an old manifest.
+    for output in (PATHS.manifest, PATHS.truth, PATHS.quarantine):
+        output.unlink(missing_ok=True)
+
+
+def _write_report(intake: Intake) -> None:
+    with whole_file(PATHS.quarantine) as temporary:
+        temporary.write_text(json.dumps(summarise(intake), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

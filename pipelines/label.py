@@ -1,0 +1,42 @@
+"""Stage label: manifest, splits, truth and the annotation log to data/labels.parquet."""
+
+import logging
+from collections.abc import Sequence
+
+from lungal.data.annotations import current_round, read_log
+from lungal.data.labels import films, make_labels, pool, write_labels
+from lungal.data.manifest import read_manifest, read_truth
+from lungal.data.splits import read_splits
+from lungal.params import Params
+from pipelines.stage import PATHS, run
+
+logger = logging.getLogger(__name__)
+
+
+def label(params: Params) -> None:
+    """Say what is labelled now, and who is in the pool."""
+    log = read_log(PATHS.annotations)
+    labels = make_labels(
+        read_manifest(PATHS.manifest),
+        read_splits(PATHS.splits),
+        read_truth(PATHS.truth),
+        log,
+        params.label,
+    )
+    write_labels(PATHS.labels, labels)
+    logger.info(
+        "round %d: %d training films labelled, %d in the pool, %d excluded",
+        current_round(log),
+        len(films(labels, "train", "labelled")),
+        len(pool(labels)),
+        len(films(labels, "train", "excluded")),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments
+    """Run the stage; return the exit code."""
+    return run("label", label)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,102 @@
+"""Stage train: the records and the tuned parameters to models/detector/, logged as it goes."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lungal.data.annotations import current_round, read_log
+from lungal.data.files import whole_file
+from lungal.data.tfrecords import read_records
+from lungal.detectors.tfod.devices import is_chief, make_strategy
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.params import Params, TrainParams
+from lungal.records import CLASSES
+from lungal.tracking import Run
+from pipelines.round_run import round_run
+from pipelines.stage import PATHS, progress, run
+from pipelines.tune import read_best
+
+WORK = Path("models/.training")
+"""Checkpoints of an unfinished training: not an output, so that DVC leaves it to a next attempt."""
+
+LOADER = "lungal.detectors.tfod.infer:SavedModelDetector"
+
+
+def train(params: Params) -> None:
+    """Train with the tuned parameters, export the best checkpoint, log it all, register it."""
+    tuned = read_best(PATHS.best)
+    chief = is_chief(make_strategy())  # the very first thing: TF wants it before any other op
+    if not chief:
+        fit(params, tuned, on_step=lambda _step, _metrics: None)
+        return
+    with round_run("train", params) as tracked, tracked.system_metrics():
+        tracked.log_params({"tuned": tuned.model_dump(mode="json")})
+        with progress("train") as report:
+
+            def on_step(step: int, metrics: Mapping[str, float]) -> None:
+                tracked.log_metrics(metrics, step)
+                report(step, tuned.steps)
+
+            best = fit(params, tuned, on_step=on_step)
+        tracked.log_metrics({"best_step": best["best_step"]} | _final(best), int(best["best_step"]))
+        run_json = export(params, best, tracked.key)
+        log_model(tracked, params, run_json)
+    shutil.rmtree(WORK, ignore_errors=True)
+
+
+def fit(params: Params, tuned: TrainParams, *, on_step: Any) -> dict[str, float]:
+    """Train, or go on with a training that was killed."""
+    records = (PATHS.records / "train", PATHS.records / "val")
+    return TfodTrainer().fit(*records, params.model, tuned, work=WORK, on_step=on_step)
+
+
+def export(params: Params, best: Mapping[str, float], run_key: str) -> dict[str, Any]:
+    """Write models/detector/ and return what its run.json says."""
+    weights = TfodTrainer().export(WORK, PATHS.model)
+    number = current_round(read_log(PATHS.annotations))
+    truths = [truth for _, truth in read_records(PATHS.records / "train")]
+    run_json = {
+        "model_version": f"r{number}-{weights[:8]}",
+        "round": number,
+        "classes": list(CLASSES),
+        "architecture": params.model.architecture,
+        "input_size": params.model.input_size,
+        "labelled_films": len(truths),
+        "labelled_boxes": sum(len(truth.boxes) for truth in truths),
+        "best_step": int(best["best_step"]),
+        "val": {name: value for name, value in best.items() if name.startswith("val/")},
+        "weights_sha256": weights,
+        "run_key": run_key,
+    }
+    with whole_file(PATHS.model / "run.json") as part:
+        part.write_text(json.dumps(run_json, indent=1) + "\n", encoding="utf-8")
+    return run_json
+
+
+def log_model(tracked: Run, params: Params, run_json: Mapping[str, Any]) -> None:
+    """Log the model with a film as input example, and register it as the candidate."""
+    example, _ = next(iter(read_records(PATHS.records / "val")))
+    tracked.log_artifact(PATHS.model / "pipeline.config")
+    tracked.log_model(
+        PATHS.model,
+        run_json["model_version"],
+        loader=LOADER,
+        detect=params.detect,
+        example=example.pixels,
+        tags={"round": run_json["round"], "architecture": run_json["architecture"]},
+    )
+
+
+def _final(best: Mapping[str, float]) -> dict[str, float]:
+    return {f"best_{name}": value for name, value in best.items() if name.startswith("val/")}
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments
+    """Run the stage; return the exit code."""
+    return run("train", train)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,282 @@
+"""The contract suites of lungal.testing hold for an honest implementation and catch broken ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lungal.errors import AnnotationError
+from lungal.records import CLASSES, Annotation, Detections, LabelledBox
+from lungal.testing import (
+    AcquisitionContract,
+    AnnotationStoreContract,
+    DetectorContract,
+    make_detections,
+    make_film,
+    make_task,
+)
+
+
+class BrightestQuarter:
+    """A pure detector: one box around the brightest quarter of a film, unless it is black."""
+
+    classes = CLASSES
+
+    def detect(self, images):
+        for image in images:
+            yield self.look(image)
+
+    def look(self, image):
+        middle, centre = image.height // 2, image.width // 2
+        corners = [(x, y) for x in (0, centre) for y in (0, middle)]
+        means = [image.pixels[y : y + middle, x : x + centre].mean() for x, y in corners]
+        x, y = corners[int(np.argmax(means))]
+        boxes = np.array([[x, y, x + centre, y + middle]], np.float32)
+        scores = np.array([max(means) / 255], np.float32)
+        labels = np.zeros(1, np.int32)
+        seen = int(image.pixels.any())
+        per_class = np.tile(scores[:, None], (1, len(CLASSES)))
+        return Detections(
+            image.image_id, boxes[:seen], scores[:seen], labels[:seen], per_class[:seen]
+        )
+
+
+class TestHonestDetector(DetectorContract):
+    @pytest.fixture
+    def detector(self):
+        return BrightestQuarter()
+
+
+class Backwards(BrightestQuarter):
+    def detect(self, images):
+        yield from reversed(list(super().detect(images)))
+
+
+class Oversized(BrightestQuarter):
+    def look(self, image):
+        found = super().look(image)
+        return replace(found, boxes=found.boxes * 2)
+
+
+class Percent(BrightestQuarter):
+    def look(self, image):
+        found = super().look(image)
+        return replace(found, scores=found.scores * 100)
+
+
+class WideIntegers(BrightestQuarter):
+    def look(self, image):
+        found = super().look(image)
+        return replace(found, labels=found.labels.astype(np.int64))
+
+
+class Remembering(BrightestQuarter):
+    seen = 0
+
+    def look(self, image):
+        self.seen += 1
+        found = super().look(image)
+        return replace(found, scores=found.scores / self.seen)
+
+
+class Painting(BrightestQuarter):
+    def look(self, image):
+        found = super().look(image)
+        image.pixels[0, 0] ^= 255
+        return found
+
+
+@pytest.mark.parametrize(
+    ("broken", "check"),
+    [
+        (Backwards, "test_each_film_is_answered_once_and_in_order"),
+        (Oversized, "test_boxes_lie_within_their_own_film"),
+        (Percent, "test_scores_are_probabilities_best_first"),
+        (WideIntegers, "test_arrays_have_their_shapes_and_types"),
+        (Remembering, "test_a_film_is_seen_alike_in_any_company"),
+        (Painting, "test_films_are_left_as_they_were"),
+    ],
+)
+def test_a_broken_detector_is_caught(broken, check):
+    films = [make_film("00000001_000"), make_film("00000002_000", 60, 40)]
+    with pytest.raises(AssertionError):
+        getattr(DetectorContract(), check)(broken(), films)
+
+
+class MeanScore:
+    def __call__(self, detections):
+        return float(detections.scores.mean()) if len(detections) else 0.0
+
+    def explain(self, detections):
+        return f"mean of {len(detections)} scores"
+
+
+class TestHonestStrategy(AcquisitionContract):
+    @pytest.fixture
+    def acquisition(self):
+        return MeanScore()
+
+
+class NotANumber(MeanScore):
+    def __call__(self, detections):
+        return float(np.sum(detections.scores) / np.float64(len(detections) or np.nan))
+
+
+class Unbounded(MeanScore):
+    def __call__(self, detections):
+        return float(detections.scores.sum())
+
+
+class Silent(MeanScore):
+    def explain(self, detections):
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "count"),
+    [
+        (NotANumber, "test_a_score_is_one_number_from_0_to_1", 0),
+        (Unbounded, "test_a_score_is_one_number_from_0_to_1", 100),
+        (Silent, "test_a_score_is_explained_in_one_line", 1),
+    ],
+)
+def test_a_broken_strategy_is_caught(broken, check, count):
+    with pytest.raises(AssertionError):
+        getattr(AcquisitionContract(), check)(broken(), count)
+
+
+class Growing(MeanScore):
+    calls = 0
+
+    def __call__(self, detections):
+        self.calls += 1
+        return 1 - 1 / self.calls
+
+
+class Thresholding(MeanScore):
+    def __call__(self, detections):
+        detections.scores[detections.scores < 0.9] = 0
+        return super().__call__(detections)
+
+
+def test_a_strategy_with_a_memory_or_a_heavy_hand_is_caught():
+    with pytest.raises(AssertionError):
+        AcquisitionContract().test_the_same_detections_score_the_same(Growing())
+    with pytest.raises(AssertionError):
+        AcquisitionContract().test_detections_are_left_as_they_were(Thresholding())
+
+
+class Ledger:
+    """An honest store in thirty lines; faults are added by subclasses."""
+
+    def __init__(self):
+        self.tasks = {}
+        self.readings = {}
+
+    def submit(self, tasks):
+        new = {(t.round, t.image_id): t for t in tasks if (t.round, t.image_id) not in self.tasks}
+        moved = {image_id for _, image_id in new}
+        self.tasks = {
+            k: t for k, t in self.tasks.items() if k in self.readings or k[1] not in moved
+        }
+        self.tasks |= new
+        return len(new)
+
+    def fetch(self, on_refused=None):
+        yield from self.readings.values()
+
+    def read(self):
+        for key, task in self.tasks.items():
+            self.readings.setdefault(key, self.reading(task))
+
+    def reading(self, task):
+        box = LabelledBox("Mass", 1.0, 2.0, task.width / 2, task.height / 2)
+        at = "2026-11-23T10:00:00+00:00"
+        name = f"{task.round}-{task.image_id}"
+        return Annotation(name, task.image_id, task.round, "r1", "finding", (box,), at)
+
+
+class TestHonestStore(AnnotationStoreContract):
+    @pytest.fixture
+    def store(self):
+        return Ledger()
+
+    @pytest.fixture
+    def read(self):
+        return Ledger.read
+
+
+class Doubling(Ledger):
+    def submit(self, tasks):
+        super().submit(tasks)
+        return len(tasks)
+
+
+class Renaming(Ledger):
+    fetched = 0
+
+    def fetch(self, on_refused=None):
+        self.fetched += 1
+        for reading in super().fetch():
+            yield replace(reading, source_id=f"{reading.source_id}-{self.fetched}")
+
+
+class Nameless(Ledger):
+    def reading(self, task):
+        return replace(super().reading(task), source_id="reading")
+
+
+class Forgetful(Ledger):
+    def fetch(self, on_refused=None):
+        yield from list(super().fetch())[1:]
+
+
+class Sloppy(Ledger):
+    def reading(self, task):
+        box = LabelledBox("Mass", 1.0, 2.0, task.width + 9.0, 50.0)
+        return replace(super().reading(task), boxes=(box,))
+
+
+class Clockless(Ledger):
+    def reading(self, task):
+        return replace(super().reading(task), at="2026-11-23T10:00:00")
+
+
+class Insistent(Ledger):
+    def submit(self, tasks):
+        before = dict(self.tasks)
+        count = super().submit(tasks)
+        self.tasks = before | self.tasks
+        return count
+
+
+@pytest.mark.parametrize(
+    ("broken", "check"),
+    [
+        (Renaming, "test_a_reading_keeps_its_source_id_and_shares_it_with_none"),
+        (Nameless, "test_a_reading_keeps_its_source_id_and_shares_it_with_none"),
+        (Forgetful, "test_what_was_submitted_can_be_read_and_nothing_else"),
+        (Sloppy, "test_boxes_lie_within_their_film"),
+        (Clockless, "test_readings_are_fit_for_the_log"),
+        (Insistent, "test_an_unread_film_moves_to_the_new_round"),
+        (Renaming, "test_submitting_again_doubles_no_reading"),
+    ],
+)
+def test_a_broken_store_is_caught(broken, check):
+    tasks = [make_task(f"0000000{rank}_000", rank=rank) for rank in (1, 2, 3)]
+    with pytest.raises((AssertionError, AnnotationError)):
+        getattr(AnnotationStoreContract(), check)(broken(), broken.read, tasks)
+
+
+def test_a_store_that_counts_tasks_twice_is_caught():
+    tasks = [make_task(f"0000000{rank}_000", rank=rank) for rank in (1, 2, 3)]
+    with pytest.raises(AssertionError):
+        AnnotationStoreContract().test_a_task_is_new_once(Doubling(), tasks)
+
+
+def test_made_detections_keep_the_promises_of_a_detector():
+    found = make_detections("00000001_000", 20, width=50, height=80)
+    assert np.all(np.diff(found.scores) <= 0)
+    assert np.all(found.boxes[:, 2:] > found.boxes[:, :2])
+    assert np.all(found.boxes <= [50, 80, 50, 80])
+    np.testing.assert_array_equal(found.labels, found.class_scores.argmax(axis=1))

@@ -1,0 +1,146 @@
+"""The stage evaluate on files: metrics, plots, and what reaches MLflow."""
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from examined_project import MODEL, examine, make_project
+
+from lungal.data.detections import read_detections
+from lungal.data.manifest import read_truth
+from pipelines import evaluate
+from pipelines.stage import PATHS
+
+PLOTS = ["average_precision", "confusion", "precision_recall"]
+
+
+class Notebook:
+    """Stands for the round's run and keeps what is logged."""
+
+    def __init__(self):
+        self.metrics, self.artifacts, self.tags, self.truth = {}, [], {}, {}
+
+    def log_metrics(self, metrics, step=0):
+        self.metrics |= metrics
+
+    def log_artifact(self, path, folder=""):
+        self.artifacts.append(f"{folder}/{path.name}".lstrip("/"))
+        if folder == "truth":
+            self.truth = read_truth(path)
+
+    def tag_model(self, model_version, tags):
+        self.tags[model_version] = dict(tags)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project's folder and its labels."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        labels = make_project()
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["evaluate"] |= {"bootstrap": 10, "gallery": 3}
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    return root, labels
+
+
+@pytest.fixture(scope="module")
+def notebook(project):
+    """What the run was told, after the stage has run once."""
+    notebook = Notebook()
+
+    @contextmanager
+    def round_run(stage, params):
+        assert stage == "evaluate"
+        yield notebook
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project[0])
+        patch.setattr(evaluate, "round_run", round_run)
+        assert evaluate.main() == 0
+    return notebook
+
+
+@pytest.fixture(autouse=True)
+def _in_project(project, monkeypatch):
+    monkeypatch.chdir(project[0])
+
+
+@pytest.fixture
+def metrics(notebook):
+    return json.loads(PATHS.metrics.read_text())
+
+
+def files():
+    return {path: path.read_bytes() for path in [PATHS.metrics, *PATHS.plots.iterdir()]}
+
+
+def test_it_writes_metrics_plots_and_a_gallery(notebook):
+    names = [f"{name}.{kind}" for name in PLOTS for kind in ("csv", "png")] + ["gallery.png"]
+    assert sorted(path.name for path in PATHS.plots.iterdir()) == sorted(names)
+
+
+def test_metrics_and_tables_agree(metrics):
+    assert set(metrics) == {"test", "val"}
+    assert metrics["test"]["films"] == 12
+    assert 0 < metrics["test"]["macro_ap50"] < metrics["test"]["macro_ap30"] <= 1
+    bars = pd.read_csv(PATHS.plots / "average_precision.csv")
+    assert bars[bars["iou"] == 0.4]["ap"].mean() == pytest.approx(
+        metrics["test"]["macro_ap40"], abs=1e-5
+    )
+    pairs = pd.read_csv(PATHS.plots / "confusion.csv")
+    found = (pairs["actual"] == pairs["predicted"]).sum()
+    sensitivity = metrics["test"]["working_point"]["sensitivity"]
+    assert found / metrics["test"]["boxes"] == pytest.approx(sensitivity, abs=1e-6)
+
+
+def test_the_run_hears_of_it(project, notebook, metrics):
+    assert notebook.metrics["test/macro_ap40"] == metrics["test"]["macro_ap40"]
+    assert notebook.metrics["val_final/macro_ap40"] == metrics["val"]["macro_ap40"]
+    assert sorted(notebook.artifacts) == [
+        "detections/test.parquet",
+        "metrics.json",
+        "plots",
+        "truth/test.jsonl",
+    ]
+    tags = notebook.tags[MODEL["model_version"]]
+    assert tags["lungal.test.macro_ap40"] == metrics["test"]["macro_ap40"]
+    assert len(tags["lungal.test_hash"]) == 64
+    _, labels = project
+    known = labels[labels["split"] == "test"].set_index("image_id")["boxes"]
+    assert {film: len(boxes) for film, boxes in notebook.truth.items()} == known.map(len).to_dict()
+
+
+def test_again_it_writes_the_same_bytes_and_mlflow_has_it(notebook, metrics, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MLFLOW")]:
+        monkeypatch.delenv(name)
+    first = files()
+    assert evaluate.main() == 0
+    assert files() == first
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("lungal")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.metrics["test/macro_ap40"] == metrics["test"]["macro_ap40"]
+    assert run.info.status == "FINISHED"
+    top = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"plots", "detections", "truth", "metrics.json"} <= top
+
+
+def test_a_film_that_was_not_examined_stops_the_stage(notebook, capsys):
+    before = files()
+    detections = read_detections(PATHS.detections / "test.parquet")
+    examine("test", detections[1:])
+    try:
+        assert evaluate.main() == 2
+    finally:
+        examine("test", detections)
+    assert "detect@test" in capsys.readouterr().err
+    assert files() == before

@@ -1,0 +1,301 @@
+"""The log: order means nothing, repeats mean nothing, and a reading is never lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lungal.data.annotations import append_log, current_round, fold, from_json, read_log, to_json
+from lungal.errors import AnnotationError
+from lungal.records import CLASSES, Annotation, LabelledBox
+
+MASS = LabelledBox("Mass", 10.0, 20.0, 30.5, 45.25)
+
+
+def reading(number, image_id="00000001_000", **changes):
+    plain = Annotation(
+        source_id=f"ls-{number}",
+        image_id=image_id,
+        round=1,
+        reader="r.schmidt",
+        verdict="finding",
+        boxes=(MASS,),
+        at=f"2026-11-23T10:00:{number % 60:02d}+00:00",
+    )
+    return replace(plain, **changes)
+
+
+quick = settings(max_examples=40, deadline=None)  # other tests share the cores
+coordinates = st.floats(0, 500)
+boxes = st.builds(
+    lambda label, x, y, w, h: LabelledBox(label, x, y, x + w, y + h),
+    st.sampled_from(CLASSES),
+    coordinates,
+    coordinates,
+    st.floats(1, 500),
+    st.floats(1, 500),
+)
+verdicts = st.one_of(
+    st.tuples(st.just("finding"), st.lists(boxes, min_size=1, max_size=3).map(tuple)),
+    st.tuples(st.sampled_from(["no_finding", "unreadable", "skipped"]), st.just(())),
+)
+
+
+@st.composite
+def logs(draw):
+    """Readings of few films at few instants, so that ties and rivals are common."""
+    log = []
+    for number in range(draw(st.integers(0, 12))):
+        verdict, found = draw(verdicts)
+        log.append(
+            Annotation(
+                source_id=f"s{number}",
+                image_id=f"0000000{draw(st.integers(1, 3))}_000",
+                round=draw(st.integers(1, 4)),
+                reader=draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)),
+                verdict=verdict,
+                boxes=found,
+                at=draw(
+                    st.sampled_from(
+                        [
+                            "2026-11-23T10:00:00Z",
+                            "2026-11-23T10:00:00.5+00:00",
+                            "2026-11-23T11:30:00+01:00",
+                            "2026-11-23T09:00:00-02:00",
+                        ]
+                    )
+                ),
+                seconds=draw(st.none() | st.floats(0, 1e4)),
+                model_version=draw(st.none() | st.just("r1-0a1b2c3d")),
+            )
+        )
+    return log
+
+
+def age(reading):
+    return datetime.fromisoformat(reading.at), reading.source_id
+
+
+@quick
+@given(logs(), st.randoms())
+def test_folding_ignores_order_and_repeats(log, random):
+    again = [random.choice(log) for _ in log] + log
+    random.shuffle(again)
+    assert fold(again) == fold(log)
+
+
+@quick
+@given(logs())
+def test_folding_what_was_folded_changes_nothing(log):
+    assert fold(fold(log).values()) == fold(log)
+
+
+@quick
+@given(logs(), st.integers(0, 12), st.integers(0, 12))
+def test_merging_two_branches_line_by_line_loses_and_doubles_nothing(log, here, there):
+    ours, theirs = log[:here], log[there:]
+    union = ours + theirs  # what merge=union leaves, shared lines once or twice
+    assert fold(union) == fold(theirs + ours) == fold({r.source_id: r for r in union}.values())
+
+
+@quick
+@given(logs())
+def test_the_latest_reading_of_each_film_counts(log):
+    for image_id, latest in fold(log).items():
+        rivals = [r for r in log if r.image_id == image_id]
+        assert latest in rivals
+        assert all(age(rival) <= age(latest) for rival in rivals)
+    assert set(fold(log)) == {r.image_id for r in log}
+
+
+def test_instants_are_compared_not_their_text():
+    early = reading(1, at="2026-11-23T11:00:00+02:00")  # 09:00 UTC
+    late = reading(2, at="2026-11-23T10:00:00Z")
+    assert fold([late, early])["00000001_000"] == late
+
+
+def test_readings_of_the_same_instant_are_ordered_by_source_id():
+    one, two = reading(1, at="2026-11-23T10:00:00Z"), reading(2, at="2026-11-23T10:00:00Z")
+    assert fold([two, one])["00000001_000"] == two
+
+
+def test_one_source_id_for_two_readings_is_refused():
+    with pytest.raises(AnnotationError, match=r"'ls-1'.*two different readings"):
+        fold([reading(1), reading(1, verdict="no_finding", boxes=())])
+
+
+@quick
+@given(logs())
+def test_a_line_says_all_of_a_reading(log):
+    assert [from_json(to_json(r)) for r in log] == log
+    assert all("\n" not in to_json(r) for r in log)
+
+
+@pytest.mark.parametrize(("rounds", "current"), [([], 1), ([1], 2), ([3, 1, 2], 4)])
+def test_the_round_is_read_off_the_log(rounds, current):
+    assert current_round([reading(n, round=r) for n, r in enumerate(rounds)]) == current
+
+
+def test_a_missing_log_is_empty(tmp_path):
+    assert read_log(tmp_path / "annotations.jsonl") == []
+
+
+def test_appending_adds_only_what_is_new(tmp_path):
+    log = tmp_path / "data" / "annotations.jsonl"
+    assert append_log(log, [reading(1), reading(2)]) == 2
+    before = log.read_bytes()
+    assert append_log(log, [reading(2), reading(3), reading(3)]) == 1
+    assert log.read_bytes().startswith(before)
+    assert append_log(log, [reading(3)]) == 0
+    assert read_log(log) == [reading(1), reading(2), reading(3)]
+
+
+def test_a_last_line_without_newline_is_a_line(tmp_path):
+    log = tmp_path / "annotations.jsonl"
+    log.write_text(to_json(reading(1)), encoding="utf-8")
+    assert append_log(log, [reading(2)]) == 1
+    assert read_log(log) == [reading(1), reading(2)]
+
+
+def test_windows_line_ends_and_line_separators_in_names_do_no_harm(tmp_path):
+    odd = reading(1, reader="Ana\u2028María")
+    log = tmp_path / "annotations.jsonl"
+    log.write_bytes(f"{to_json(odd)}\r\n\r\n{to_json(reading(2))}\r\n".encode())
+    assert read_log(log) == [odd, reading(2)]
+
+
+def without(field):
+    line = json.loads(to_json(reading(1)))
+    del line[field]
+    return json.dumps(line)
+
+
+def changed(**fields):
+    return json.dumps(json.loads(to_json(reading(1))) | fields)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"source_id": "ls-9", "ima', "no JSON"),
+        ("<<<<<<< HEAD", "no JSON"),
+        ("[]", "dictionary"),
+        (without("reader"), "reader: Field required"),
+        (changed(colour="red"), "colour: Extra inputs"),
+        (changed(verdict="maybe"), "verdict.*'finding'.*'no_finding'"),
+        (changed(round=0), "round"),
+        (changed(round="1"), "round"),
+        (changed(at="yesterday"), "at: .*yesterday"),
+        (changed(at="2026-11-23T10:00:00"), "time zone"),
+        (changed(boxes=[]), "'finding' does not go with 0 box"),
+        (changed(verdict="no_finding"), "'no_finding' does not go with 1 box"),
+        (changed(boxes=[{"label": "Mass", "x1": 5, "y1": 5, "x2": 5, "y2": 9}]), "no area"),
+        (changed(boxes=[{"label": "Mass", "x1": float("nan"), "y1": 5, "x2": 5, "y2": 9}]), "x1"),
+    ],
+)
+def test_a_line_that_cannot_be_trusted_is_named_by_its_number(tmp_path, line, complaint):
+    log = tmp_path / "annotations.jsonl"
+    log.write_text(f"{to_json(reading(1))}\n{line}\n", encoding="utf-8")
+    before = log.read_bytes()
+    with pytest.raises(AnnotationError, match=rf"annotations\.jsonl:2: .*{complaint}"):
+        read_log(log)
+    with pytest.raises(AnnotationError, match=r"annotations\.jsonl:2"):
+        append_log(log, [reading(3)])
+    assert log.read_bytes() == before
+
+
+def test_an_unknown_class_lists_the_known_ones(tmp_path):
+    log = tmp_path / "annotations.jsonl"
+    line = changed(boxes=[{"label": "Infiltration", "x1": 1, "y1": 1, "x2": 5, "y2": 9}])
+    log.write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(AnnotationError, match=f"'Infiltration'.*{', '.join(CLASSES)}"):
+        read_log(log)
+
+
+def test_nothing_is_appended_that_could_not_be_read_back(tmp_path):
+    log = tmp_path / "annotations.jsonl"
+    bad = reading(2, boxes=(LabelledBox("Mass", 0.0, 0.0, float("inf"), 1.0),))
+    with pytest.raises(AnnotationError, match="'ls-2'"):
+        append_log(log, [reading(1), bad])
+    assert read_log(log) == []
+
+
+def test_a_known_source_id_with_another_content_is_refused(tmp_path):
+    log = tmp_path / "annotations.jsonl"
+    append_log(log, [reading(1)])
+    with pytest.raises(AnnotationError, match="'ls-1'"):
+        append_log(log, [reading(2), reading(1, reader="someone else")])
+    assert read_log(log) == [reading(1)]
+
+
+def test_a_failure_while_writing_leaves_the_old_log(tmp_path, monkeypatch):
+    log = tmp_path / "annotations.jsonl"
+    append_log(log, [reading(1)])
+
+    def no_space(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        append_log(log, [reading(2)])
+    assert read_log(log) == [reading(1)]
+    assert [path.name for path in tmp_path.iterdir()] == ["annotations.jsonl"]
+
+
+def test_pulls_at_the_same_time_lose_nothing(tmp_path):
+    log = tmp_path / "annotations.jsonl"
+
+    def pull(writer):
+        # flock holds between file descriptions, so threads stand for processes.
+        return sum(append_log(log, [reading(n, source_id=f"{writer}-{n}")]) for n in range(25))
+
+    with ThreadPoolExecutor(4) as executor:
+        assert list(executor.map(pull, "abcd")) == [25] * 4
+    expected = {f"{writer}-{number}" for writer in "abcd" for number in range(25)}
+    assert {r.source_id for r in read_log(log)} == expected
+
+
+APPEND_FOREVER = """
+import sys
+from itertools import count
+from pathlib import Path
+from lungal.data.annotations import append_log, from_json
+
+line = sys.stdin.readline()
+for number in count():
+    append_log(Path(sys.argv[1]), [from_json(line.replace("ls-1", f"{sys.argv[2]}-{number}"))])
+    print(f"{sys.argv[2]}-{number}", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+def test_a_killed_pull_loses_no_reading_that_it_had_written(tmp_path):
+    log = tmp_path / "annotations.jsonl"
+    acknowledged = set()
+    for attempt in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", APPEND_FOREVER, str(log), f"run{attempt}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        ) as process:
+            process.stdin.write(to_json(reading(1)) + "\n")
+            process.stdin.close()
+            acknowledged.add(process.stdout.readline().strip())
+            time.sleep(0.01 + 0.017 * attempt)
+            process.kill()
+            acknowledged |= {line.strip() for line in process.stdout if line.endswith("\n")}
+        assert acknowledged <= {r.source_id for r in read_log(log)}
+    assert len(acknowledged) >= 4
+    assert append_log(log, [reading(99)]) == 1

@@ -1,0 +1,62 @@
+"""Pictures: the same numbers give the same bytes, whatever matplotlib's settings."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from made_up_films import made_up
+from PIL import Image as Picture
+
+from lungal.evaluation import figures, report
+from lungal.evaluation.confusion import confusion
+from lungal.params import EvaluateParams
+
+PARAMS = EvaluateParams(bootstrap=5)
+
+
+@pytest.fixture(scope="module")
+def films():
+    return made_up(np.random.default_rng(2), films=20, classes=np.arange(6))
+
+
+def curves(films):
+    return figures.precision_recall(report.curves_at(*films, PARAMS.iou), [3] * 8)
+
+
+def bars(films):
+    judged = report.evaluate(*films, PARAMS)
+    macro = {iou: report.macro_interval(judged, iou) for iou in PARAMS.iou}
+    return figures.average_precision(report.ap_table(judged, PARAMS.iou), macro)
+
+
+def matrix(films):
+    return figures.confusion(confusion(*films, score=0.3, iou=0.4), score=0.3, iou=0.4)
+
+
+def sheet(films):
+    rng = np.random.default_rng(0)
+    tiles = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(5)]
+    return figures.contact_sheet(tiles, [f"film {k}" for k in range(5)])
+
+
+@pytest.mark.parametrize("draw", [curves, bars, matrix, sheet])
+def test_the_same_bytes_whatever_the_settings(draw, films):
+    first = figures.encode_png(draw(films))
+    with mpl.rc_context({"font.size": 20, "savefig.dpi": 33, "axes.facecolor": "red"}):
+        assert figures.encode_png(draw(films)) == first
+        assert mpl.rcParams["font.size"] == 20
+    assert "Software" not in Picture.open(io.BytesIO(first)).info
+
+
+@pytest.mark.parametrize("draw", [curves, bars, matrix])
+def test_no_films_are_drawn_too(draw):
+    assert figures.encode_png(draw(([], []))).startswith(b"\x89PNG")
+
+
+def test_films_lie_on_the_sheet_pixel_for_pixel():
+    film = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    png = figures.encode_png(figures.contact_sheet([film], ["film"]))
+    picture = np.asarray(Picture.open(io.BytesIO(png)).convert("RGB"))
+    windows = np.lib.stride_tricks.sliding_window_view(picture, (64, 64, 3))[:, :, 0]
+    assert (windows == film).all(axis=(2, 3, 4)).any()

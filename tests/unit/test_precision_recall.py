@@ -1,0 +1,165 @@
+"""Average precision: by hand, and against pycocotools."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from made_up_films import made_up, seen, truth
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from lungal.boxes import to_xywh
+from lungal.evaluation.matching import match_films
+from lungal.evaluation.precision_recall import (
+    RECALLS,
+    average_precision,
+    macro_ap,
+    precision_recall_curve,
+)
+from lungal.records import CLASSES
+
+SQUARE, ELSEWHERE = (0, 0, 10, 10), (50, 50, 60, 60)
+
+
+def test_one_hit_is_perfect():
+    ap = average_precision([truth("a", [SQUARE], [2])], [seen("a", [SQUARE], [0.1], [2])], 0.5)
+    assert ap[2] == 1
+    assert np.isnan(np.delete(ap, 2)).all()
+
+
+def test_a_miss_before_the_hit_halves_it():
+    films = [truth("a", [SQUARE], [0])]
+    found = [seen("a", [ELSEWHERE, SQUARE], [0.9, 0.8], [0, 0])]
+    assert average_precision(films, found, 0.5)[0] == pytest.approx(0.5)
+
+
+def test_a_miss_after_the_hit_costs_nothing():
+    films = [truth("a", [SQUARE], [0])]
+    found = [seen("a", [ELSEWHERE, SQUARE], [0.8, 0.9], [0, 0])]
+    assert average_precision(films, found, 0.5)[0] == 1
+
+
+def test_half_of_the_truths_found_is_51_of_101_points():
+    films = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
+    found = [seen("a", [SQUARE], [0.9], [0])]
+    assert average_precision(films, found, 0.5)[0] == pytest.approx(51 / 101)
+
+
+def test_hit_miss_hit_by_hand():
+    films = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
+    found = [seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], [0.9, 0.8, 0.7], [0, 0, 0])]
+    curve = precision_recall_curve(match_films(films, found, 0.5))[0]
+    assert curve[:51] == pytest.approx(1)
+    assert curve[51:] == pytest.approx(2 / 3)
+    assert RECALLS[50] == 0.5
+
+
+def test_false_alarms_on_films_without_finding_count():
+    films = [truth("a", [SQUARE], [0]), truth("b", [], [])]
+    found = [seen("a", [SQUARE], [0.5], [0]), seen("b", [SQUARE], [0.9], [0])]
+    assert average_precision(films, found, 0.5)[0] == pytest.approx(0.5)
+
+
+def test_classes_without_truth_are_left_out_and_unseen_classes_are_zero():
+    films = [truth("a", [SQUARE, SQUARE], [0, 1])]
+    found = [seen("a", [SQUARE, SQUARE], [0.9, 0.9], [0, 7])]
+    ap = average_precision(films, found, 0.5)
+    assert ap[:2].tolist() == [1, 0]
+    assert np.isnan(ap[7])
+    assert macro_ap(films, found, 0.5) == pytest.approx(0.5)
+
+
+def test_no_truth_at_all_is_zero():
+    assert macro_ap([truth("a", [], [])], [seen("a", [SQUARE], [0.9], [0])], 0.5) == 0.0
+    assert macro_ap([], [], 0.5) == 0.0
+
+
+def coco_average_precision(truths, detections, iou):
+    """(C,) from pycocotools, NaN where it says -1."""
+    annotations = [
+        {
+            "id": len(CLASSES) * 1000 * film + k + 1,
+            "image_id": film + 1,
+            "category_id": int(label) + 1,
+            "bbox": [float(v) for v in box],
+            "area": float(box[2] * box[3]),
+            "iscrowd": 0,
+        }
+        for film, t in enumerate(truths)
+        for k, (box, label) in enumerate(zip(to_xywh(t.boxes), t.labels, strict=True))
+    ]
+    results = [
+        {
+            "image_id": film + 1,
+            "category_id": int(label) + 1,
+            "bbox": [float(v) for v in box],
+            "score": float(score),
+        }
+        for film, d in enumerate(detections)
+        for box, score, label in zip(to_xywh(d.boxes), d.scores, d.labels, strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {
+            "info": {},
+            "images": [{"id": film + 1} for film in range(len(truths))],
+            "categories": [{"id": k + 1, "name": name} for k, name in enumerate(CLASSES)],
+            "annotations": annotations,
+        }
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.params.iouThrs = np.array([iou])
+        evaluation.params.areaRng = [[0, 1e10]]
+        evaluation.params.areaRngLbl = ["all"]
+        evaluation.params.maxDets = [100]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][0, :, :, 0, 0]  # (101, C)
+    return np.where(precision[0] < 0, np.nan, precision.mean(axis=0))
+
+
+@pytest.mark.parametrize("iou", [0.3, 0.4, 0.5, 0.75])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"classes": np.arange(8)},
+        {"classes": np.array([0, 3, 7])},
+        {"classes": np.arange(8), "ties": True},
+        {"classes": np.array([1, 2]), "ties": True, "whole_pixels": True},
+    ],
+    ids=["all classes", "some classes", "tied scores", "ties and whole pixels"],
+)
+def test_agrees_with_pycocotools(iou, kind):
+    truths, detections = made_up(np.random.default_rng(int(iou * 100)), films=60, **kind)
+    expected = coco_average_precision(truths, detections, iou)
+    ours = average_precision(truths, detections, iou)
+    assert 0.02 < np.nanmean(expected) < 0.98  # else the comparison says nothing
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+    assert macro_ap(truths, detections, iou) == pytest.approx(np.nanmean(expected), abs=1e-6)
+
+
+def test_agrees_with_pycocotools_beyond_a_hundred_detections():
+    rng = np.random.default_rng(3)
+    truths = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
+    low = rng.uniform(100, 200, (150, 2))
+    rows = np.vstack([np.hstack([low, low + 5]), [SQUARE, ELSEWHERE]])
+    scores = np.append(rng.uniform(0.2, 1, 150), [0.9, 0.1])
+    detections = [seen("a", rows, scores, [0] * 152)]
+    expected = coco_average_precision(truths, detections, 0.5)
+    np.testing.assert_allclose(average_precision(truths, detections, 0.5), expected, atol=1e-6)
+
+
+def test_weights_are_copies_of_films():
+    rng = np.random.default_rng(7)
+    truths, detections = made_up(rng, films=20, classes=np.arange(4))
+    weights = rng.integers(0, 4, 20)
+    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
+    copied_truths = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
+    copied = [
+        seen(f"{k:06d}_{c}", detections[k].boxes, detections[k].scores, detections[k].labels)
+        for k, c in copies
+    ]
+    weighted = precision_recall_curve(match_films(truths, detections, 0.4), weights.astype(float))
+    naive = precision_recall_curve(match_films(copied_truths, copied, 0.4))
+    np.testing.assert_allclose(weighted, naive, atol=1e-12)
