@@ -108,6 +108,15 @@ class ModelParams(Section):
     """scratch | imagenet | path or URL of a Keras .h5 backbone | of a TF2 model-zoo checkpoint."""
     initial_weights_sha256: str | None = None
 
+    @model_validator(mode="after")
+    def fit_the_pyramid(self) -> Self:
+        # The OD API's own limits, which it would report from deep inside a graph.
+        if self.architecture.startswith("efficientdet") and self.input_size % 128:
+            raise ValueError(f"{self.architecture} needs an input_size that is a multiple of 128")
+        if self.architecture == "ssd_resnet50_fpn" and self.input_size <= 128:
+            raise ValueError(f"{self.architecture} needs an input_size above 128")
+        return self
+
 
 class AugmentParams(Section):
     """What training does to a film. Never a left-right flip: it would move the heart."""
@@ -293,4 +302,6 @@ def _explain(error: Any) -> str:
         return f"unknown key {error['loc'][-1]!r}"
     if error["type"] == "missing":
         return "is missing"
+    if isinstance(error["input"], dict):
+        return str(error["msg"]).removeprefix("Value error, ")
     return f"{error['msg']}, got {error['input']!r}"

@@ -16,7 +16,7 @@ from lungal.records import CLASSES
 from lungal.tracking import Run
 from pipelines.round_run import round_run
 from pipelines.stage import PATHS, progress, run
-from pipelines.tune import read_best
+from lungal.tuning.winner import read_best
 
 WORK = Path("models/.training")
 """Checkpoints of an unfinished training: not an output, so that DVC leaves it to a next attempt."""

@@ -177,6 +177,7 @@ class LocalServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        child.returncode = 0  # it outlives us; without this Python warns that nobody waited for it
         process = _Process(child.pid, psutil.Process(child.pid).create_time(), port)
         write_private(self._state, json.dumps(asdict(process)))
         return process

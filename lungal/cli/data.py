@@ -25,7 +25,9 @@ SHOWN = 20
 
 Root = Annotated[
     Path | None,
-    typer.Option(help="Folder of the films. [default: data.root of params.yaml, LUNGAL_NIH_ROOT]"),
+    typer.Option(
+        help="Folder of the films (default: data.root of params.yaml, then LUNGAL_NIH_ROOT)."
+    ),
 ]
 
 

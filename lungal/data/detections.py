@@ -99,7 +99,7 @@ def _vectors(films: Sequence[NDArray[Any]], dtype: type[np.generic]) -> pa.ListA
 
 def _matrices(films: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:
     known = [np.asarray(film, np.float32) for film in films if film is not None]
-    rows = [row for film in known for row in [film.shape[1]] * len(film)]
+    rows = np.repeat([film.shape[1] for film in known], [len(film) for film in known])
     flat = np.concatenate([film.ravel() for film in known]) if known else np.zeros(0, np.float32)
     return pa.ListArray.from_arrays(
         _offsets([0 if film is None else len(film) for film in films]),
@@ -108,7 +108,7 @@ def _matrices(films: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:
     )
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Array:
+def _offsets(lengths: Sequence[int] | NDArray[Any]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
 
 

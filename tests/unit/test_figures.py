@@ -1,6 +1,8 @@
 """Pictures: the same numbers give the same bytes, whatever matplotlib's settings."""
 
 import io
+import json
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image as Picture
 from lungal.evaluation import figures, report
 from lungal.evaluation.confusion import confusion
 from lungal.params import EvaluateParams
+from lungal.records import CLASS_COLOURS, CLASSES
 
 PARAMS = EvaluateParams(bootstrap=5)
 
@@ -60,3 +63,11 @@ def test_films_lie_on_the_sheet_pixel_for_pixel():
     picture = np.asarray(Picture.open(io.BytesIO(png)).convert("RGB"))
     windows = np.lib.stride_tricks.sliding_window_view(picture, (64, 64, 3))[:, :, 0]
     assert (windows == film).all(axis=(2, 3, 4)).any()
+
+
+@pytest.mark.parametrize("template", ["precision_recall", "average_precision"])
+def test_dvc_draws_the_classes_in_the_same_colours(template):
+    path = Path(__file__).parents[2] / ".dvc" / "plots" / f"{template}.json"
+    text = json.dumps(json.loads(path.read_text(encoding="utf-8")))
+    scale = {"domain": list(CLASSES), "range": list(CLASS_COLOURS)}
+    assert json.dumps(scale) in text

@@ -1,7 +1,7 @@
-"""Tasks become Label Studio's JSON and its annotations become readings; what is wrong is refused."""
+"""Tasks become Label Studio JSON, its annotations become readings, what is wrong is refused."""
 
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -197,7 +197,7 @@ def test_the_last_word_of_each_reader_counts() -> None:
 
 
 def test_the_interface_offers_the_eight_findings_and_never_blocks_a_submit() -> None:
-    root = ElementTree.fromstring(labelling_config())  # noqa: S314  our own text
+    root = ET.fromstring(labelling_config())  # noqa: S314  our own text
     assert [label.get("value") for label in root.iter("Label")] == list(CLASSES)
     keys = [element.get("hotkey") for element in root.iter() if element.get("hotkey")]
     assert keys[:8] == list("12345678")

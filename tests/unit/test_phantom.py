@@ -17,6 +17,7 @@ from lungal.data.images import read_pixels
 from lungal.data.sources.phantom import generate, lesions, soft_tissue
 from lungal.data.sources.phantom.anatomy import Anatomy, build
 from lungal.data.sources.phantom.film import draw
+from lungal.data.sources.phantom.layout import write_tables
 from lungal.data.sources.phantom.lesions import Lesion
 from lungal.data.sources.phantom.population import NIH_BOXES, Case, plan
 from lungal.errors import SourceError, UnknownNameError
@@ -30,10 +31,14 @@ NIH_MEDIAN_SIDE = {  # median sqrt(area) of NIH's boxes, pixels
 OTHERS = [name for name in CLASSES if name != "Cardiomegaly"]
 
 
+@cache
+def first_films(seed: int) -> list[Case]:
+    return plan(PhantomParams(films=120, seed=seed))
+
+
 def sick(number: int, *findings: str, view: str = "PA", seed: int = 0) -> Case:
     """Return the film of a patient with exactly these findings."""
-    films = plan(PhantomParams(films=3 * number + 10, seed=seed))
-    case = next(case for case in films if case.patient.number == number)
+    case = next(case for case in first_films(seed) if case.patient.number == number)
     return dataclasses.replace(case, findings=findings, view=view)
 
 
@@ -47,7 +52,7 @@ def lesion(case: Case) -> tuple[Lesion, Anatomy]:
 
 @cache
 def sample(name: str) -> list[tuple[Lesion, Anatomy]]:
-    return [lesion(sick(number, name)) for number in range(1, 25)]
+    return [lesion(sick(number, name)) for number in range(1, 19)]
 
 
 @cache
@@ -108,8 +113,6 @@ def test_a_film_is_a_grey_square_of_nihs_size_and_a_modest_file(folder: Path) ->
 
 
 def test_official_lists_part_patients_and_end_without_newline(tmp_path: Path) -> None:
-    from lungal.data.sources.phantom.layout import write_tables
-
     cases = plan(PhantomParams(films=300))
     write_tables(tmp_path, cases, {case.image_id: () for case in cases})
     lists = [(tmp_path / name).read_text() for name in ("train_val_list.txt", "test_list.txt")]
@@ -247,7 +250,7 @@ def test_boxes_are_as_large_as_nihs(name: str) -> None:
 
 
 def test_cardiomegaly_widens_the_heart_beyond_half_the_chest() -> None:
-    for number in range(1, 30):
+    for number in range(1, 20):
         for view in ("PA", "AP"):
             assert build(sick(number, view=view)).heart_ratio < 0.5
             anatomy = build(sick(number, "Cardiomegaly", view=view))
@@ -277,7 +280,7 @@ def test_pneumothorax_is_a_dark_rim_without_markings() -> None:
     for found, anatomy in sample("Pneumothorax"):
         assert found.box.y1 < anatomy.lungs[0].lateral[0, 1] + 60  # air rises to the apex
         assert -found.shadow.opacity.min() > found.shadow.opacity.max() * 0.3
-        assert found.shadow.hidden_markings[found.shadow.opacity < -0.05].min() > 0.5
+        assert found.shadow.hidden_markings[found.shadow.opacity < -0.05].mean() > 0.9
     case = sick(8, "Pneumothorax")
     dark = lesion(case)[0].shadow.opacity.repeat(2, axis=0).repeat(2, axis=1) < -0.05
     with_it, without = film(case)[0], film(sick(8))[0]

@@ -51,27 +51,27 @@ def detections() -> list[Detections]:
 
 class TestQueue:
     @pytest.fixture
-    def run(self, selection, detections, films):  # type: ignore[no-untyped-def]
+    def run(self, selection, detections, films):
         def run(store: MemoryStore, **changes: object) -> QueueReport:
             given = {"selection": selection, "detections": detections, "films": films} | changes
-            return queue(store=store, draw_threshold=0.5, max_boxes=3, **given)  # type: ignore[arg-type]
+            return queue(store=store, draw_threshold=0.5, max_boxes=3, **given)
 
         return run
 
-    def test_the_first_rank_is_read_first(self, run) -> None:  # type: ignore[no-untyped-def]
+    def test_the_first_rank_is_read_first(self, run) -> None:
         store = MemoryStore()
         assert run(store) == QueueReport(round=4, films=3, new=3)
         assert [t.image_id for t in store.unread()] == [NAMES[1], NAMES[0], NAMES[2]]
         first = store.unread()[0]
         assert (first.uncertainty, first.width, first.height) == (0.9, 96, 80)
 
-    def test_again_is_nothing_new(self, run) -> None:  # type: ignore[no-untyped-def]
+    def test_again_is_nothing_new(self, run) -> None:
         store = MemoryStore()
         run(store)
         assert run(store).new == 0
         assert len(store.unread()) == 3
 
-    def test_only_sure_detections_are_drawn_and_not_too_many(self, run, detections) -> None:  # type: ignore[no-untyped-def]
+    def test_only_sure_detections_are_drawn_and_not_too_many(self, run, detections) -> None:
         store = MemoryStore()
         run(store)
         sure = {found.image_id: found.above(0.5) for found in detections}
@@ -80,19 +80,19 @@ class TestQueue:
             drawn = task.detections.scores.tolist()
             assert drawn == sure[task.image_id].scores[:3].tolist()
 
-    def test_a_film_that_cannot_be_shown_stops_all(self, run, films) -> None:  # type: ignore[no-untyped-def]
+    def test_a_film_that_cannot_be_shown_stops_all(self, run, films) -> None:
         store = MemoryStore()
         films[NAMES[2]].write_bytes(films[NAMES[2]].read_bytes()[:-40])
         with pytest.raises(ImageError, match=NAMES[2]):
             run(store)
         assert store.unread() == []
 
-    def test_a_film_that_is_gone_stops_all(self, run, films) -> None:  # type: ignore[no-untyped-def]
+    def test_a_film_that_is_gone_stops_all(self, run, films) -> None:
         films[NAMES[0]].unlink()
         with pytest.raises(ImageError, match="No such file"):
             run(MemoryStore())
 
-    def test_a_film_without_detections_file_is_a_missing_stage(self, run, detections) -> None:  # type: ignore[no-untyped-def]
+    def test_a_film_without_detections_file_is_a_missing_stage(self, run, detections) -> None:
         with pytest.raises(StageOrderError, match="`detect`"):
             run(MemoryStore(), detections=detections[:1])
 
@@ -104,22 +104,22 @@ class TestQueue:
             ("image_id", [NAMES[0]] * 3, "twice"),
         ],
     )
-    def test_a_malformed_selection_is_refused(self, run, selection, column, values, reason) -> None:  # type: ignore[no-untyped-def]
+    def test_a_malformed_selection_is_refused(self, run, selection, column, values, reason) -> None:
         selection[column] = values
         with pytest.raises(SelectionError, match=reason):
             run(MemoryStore(), selection=selection)
 
-    def test_a_selection_without_a_column_is_refused(self, run, selection) -> None:  # type: ignore[no-untyped-def]
+    def test_a_selection_without_a_column_is_refused(self, run, selection) -> None:
         with pytest.raises(SelectionError, match="reason"):
             run(MemoryStore(), selection=selection.drop(columns="reason"))
 
-    def test_an_empty_selection_queues_nothing(self, run, selection) -> None:  # type: ignore[no-untyped-def]
+    def test_an_empty_selection_queues_nothing(self, run, selection) -> None:
         assert run(MemoryStore(), selection=selection.iloc[:0]).films == 0
 
-    def test_the_file_keeps_the_zeros_of_a_name(self, selection, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    def test_the_file_keeps_the_zeros_of_a_name(self, selection, tmp_path) -> None:
         selection["image_id"] = ["00000001", "00000002", "00000003"]
         selection.to_csv(tmp_path / "selection.csv", index=False)
-        assert list(read_selection(tmp_path / "selection.csv")["image_id"])[0] == "00000001"
+        assert read_selection(tmp_path / "selection.csv")["image_id"][0] == "00000001"
 
     def test_no_file_is_a_missing_stage(self, tmp_path: Path) -> None:
         with pytest.raises(StageOrderError, match="`select`"):
@@ -213,7 +213,7 @@ class TestPull:
 
 class TestScriptedReader:
     def test_faults_depend_on_seed_and_film_alone(self) -> None:
-        truth = {name: (MASS, MASS) for name in NAMES}
+        truth = dict.fromkeys(NAMES, (MASS, MASS))
         one, same, other = (Reader(truth, 0.5, 4.0, seed) for seed in (1, 1, 2))
         assert one.read(NAMES[0], 96, 96) == same.read(NAMES[0], 96, 96)
         assert [one.read(n, 96, 96) for n in NAMES] != [other.read(n, 96, 96) for n in NAMES]

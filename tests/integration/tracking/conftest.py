@@ -1,7 +1,6 @@
 """MLflow databases for tests: made once, which takes seconds, then copied."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(empty_database: Path, tmp_path: Path) -> Iterator[str]:
+def database(empty_database: Path, tmp_path: Path) -> str:
     """URI of a fresh database in a folder with a space in its name."""
     path = tmp_path / "my project" / "mlruns" / "mlflow.db"
     path.parent.mkdir(parents=True)
     shutil.copyfile(empty_database, path)
-    yield f"sqlite:///{path}"
+    return f"sqlite:///{path}"

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +28,8 @@ def tracker(database: str, outbox: Path) -> Tracker:
 
 
 @pytest.fixture
-def client(database: str) -> Iterator[MlflowClient]:
-    yield connect(database)
+def client(database: str) -> MlflowClient:
+    return connect(database)
 
 
 def runs(client: MlflowClient) -> list:

@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pytest
+
+from lungal.data.images import prepare, read_pixels, encode_png
+from lungal.data.tfrecords import read_records
+from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.progress import Progress
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.errors import DetectorError
+from lungal.params import DetectParams, TrainParams
+from lungal.records import CLASSES, Image
+from lungal.testing import DetectorContract
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    work, _, _ = trained
+    out = tmp_path_factory.mktemp("model") / "detector"
+    weights = TfodTrainer().export(work, out)
+    run = {"model_version": f"r1-{weights[:8]}", "classes": list(CLASSES), "input_size": 96}
+    (out / "run.json").write_text(json.dumps(run))
+    return out
+
+
+def test_training_reports_losses_and_validations_and_learns(trained):
+    _, seen, best = trained
+    losses = {step: m["train/total_loss"] for step, m in seen if "train/total_loss" in m}
+    validations = {step: m for step, m in seen if "val/macro_ap40" in m}
+    assert sorted(losses) == [10, 20, 30]
+    assert sorted(validations) == [10, 20, 30]
+    assert losses[30] < losses[10]
+    assert best["val/macro_ap40"] == max(m["val/macro_ap40"] for m in validations.values())
+    assert best["best_step"] in validations
+
+
+def test_a_finished_training_is_not_run_again(trained, records, model, train):
+    work, _, best = trained
+    again = TfodTrainer().fit(
+        records / "train",
+        records / "val",
+        model,
+        train,
+        work=work,
+        on_step=lambda step, _: pytest.fail(f"step {step} ran again"),
+    )
+    assert again == best
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_training_that_was_killed_goes_on(records, model, train, tmp_path):
+    def die_at_15(step, metrics):
+        if step >= 20:
+            raise Killed
+
+    arguments = (records / "train", records / "val", model, train)
+    with pytest.raises(Killed):
+        TfodTrainer().fit(*arguments, work=tmp_path / "w", on_step=die_at_15)
+    steps = []
+    TfodTrainer().fit(*arguments, work=tmp_path / "w", on_step=lambda s, _: steps.append(s))
+    assert min(steps) > 10, "went back to before the last checkpoint"
+    assert max(steps) == 30
+    assert sorted(Progress.load(tmp_path / "w").validations) == [10, 20, 30]
+
+
+def test_other_parameters_start_afresh(trained, records, model, train, tmp_path):
+    arguments = (tmp_path / "w", records / "train", records / "val", model)
+    first = Progress.open(*arguments, train)
+    first.record(10, {"val/macro_ap40": 0.5})
+    first.save()
+    assert Progress.open(*arguments, train).validations == {10: {"val/macro_ap40": 0.5}}
+    other = train.model_copy(update={"learning_rate": 0.5})
+    assert Progress.open(*arguments, other).validations == {}
+
+
+def test_the_exported_folder_is_what_od_api_users_expect(exported):
+    assert (exported / "pipeline.config").read_text().startswith("model {")
+    assert "name: 'Atelectasis'" in (exported / "label_map.pbtxt").read_text()
+    assert (exported / "checkpoint" / "ckpt-0.index").exists()
+    assert (exported / "saved_model" / "saved_model.pb").exists()
+
+
+def test_the_served_model_scores_what_validation_measured(exported, trained, records):
+    from lungal.evaluation.precision_recall import macro_ap
+
+    detector = SavedModelDetector(exported, DetectParams(batch_size=3))
+    films = list(read_records(records / "val"))
+    found = list(detector.detect(image for image, _ in films))
+    ap = macro_ap([truth for _, truth in films], found, 0.4)
+    assert ap == pytest.approx(trained[2]["val/macro_ap40"], abs=1e-6)
+
+
+class TestSavedModelDetector(DetectorContract):
+    @pytest.fixture
+    def detector(self, exported):
+        return SavedModelDetector(exported, DetectParams(batch_size=4))
+
+
+def test_a_film_that_is_not_square_gets_boxes_on_the_film(exported):
+    pixels = np.full((300, 180), 40, np.uint8)
+    pixels[200:290, 20:110] = 220
+    detector = SavedModelDetector(exported, DetectParams(score_threshold=0))
+    (found,) = detector.detect([Image("tall", pixels)])
+    assert len(found) > 0
+    assert found.boxes[:, [0, 2]].max() <= 180
+    assert found.boxes[:, [1, 3]].max() <= 300
+
+
+def test_training_and_serving_see_the_same_pixels(records, tmp_path, exported):
+    """What the network is fed: from the record through the API's input pipeline, and in serving."""
+    from lungal.detectors.tfod import compat
+
+    compat.install()
+    import tensorflow as tf
+    from object_detection.builders import dataset_builder
+    from object_detection.core import standard_fields
+
+    from lungal.detectors.tfod.config import build_config
+    from lungal.detectors.tfod.network import as_batch, build_network
+    from lungal.params import ModelParams
+
+    size = 96
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 255, (1024, 1024), np.uint8)
+    (tmp_path / "film.png").write_bytes(encode_png(pixels))
+    served = as_batch([prepare(read_pixels(tmp_path / "film.png"), size)])
+
+    from lungal.data.tfrecords import write_records
+    from lungal.records import GroundTruth
+
+    truth = GroundTruth("film", np.array([[10, 10, 500, 500]], np.float32), np.array([0], np.int32))
+    write_records(tmp_path / "r", [(Image("film", pixels), truth)], input_size=size, shards=1)
+    model = ModelParams(architecture="ssd_mobilenet_v2", input_size=size, depth_multiplier=0.35)
+    config = build_config(
+        model, TrainParams(), records=tmp_path / "r", label_map=tmp_path / "r/label_map.pbtxt"
+    )
+    (example,) = dataset_builder.build(config.train_input_reader).take(1)
+    decoded = tf.cast(example[standard_fields.InputDataFields.image], tf.float32)
+    network = build_network(config, training=False)
+    trained_on, _ = network.preprocess(decoded[None])
+    seen, _ = network.preprocess(tf.cast(tf.constant(served), tf.float32))
+    assert np.array_equal(trained_on.numpy(), seen.numpy())
+
+
+def test_missing_records_are_one_line(records, model, train, tmp_path):
+    with pytest.raises(DetectorError, match=r"no \*\.tfrecord in .*dvc repro records"):
+        TfodTrainer().fit(
+            tmp_path, records / "val", model, train, work=tmp_path / "w", on_step=lambda *_: None
+        )
+
+
+def test_a_folder_without_a_model_is_one_line(tmp_path):
+    with pytest.raises(DetectorError, match=r"is no model folder .*dvc repro train"):
+        SavedModelDetector(tmp_path, DetectParams())

@@ -1,0 +1,162 @@
+"""The local server's folder, credentials and process file, without starting one."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lungal.annotation.connection import TokenAuth, talking_to
+from lungal.annotation.hosting import hosted_name
+from lungal.annotation.server import LocalServer
+from lungal.errors import ServerError, TokenError
+
+
+class ApiError(Exception):
+    """Has the shape of the SDK's."""
+
+    def __init__(self, status_code: int, body: object) -> None:
+        self.status_code, self.body = status_code, body
+        super().__init__("headers: {'set-cookie': 'sessionid=secret'}")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> LocalServer:
+    """Return a server whose program is there but is no Label Studio."""
+    environment = tmp_path / "environment"
+    program = environment / ".venv" / "bin" / "label-studio"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    return LocalServer(tmp_path, environment, {"PATH": os.environ["PATH"]})
+
+
+class TestCredentials:
+    def test_they_are_drawn_once_and_only_the_owner_can_read_them(self, tmp_path: Path) -> None:
+        server = LocalServer(tmp_path, variables={})
+        server.folder.mkdir()
+        drawn = server.credentials()
+        assert server.credentials() == drawn
+        assert len(drawn.token) == 40
+        written = server.folder / "credentials.json"
+        assert written.stat().st_mode & 0o777 == 0o600
+        assert drawn.token in written.read_text()
+        assert drawn.token not in repr(drawn)
+        assert drawn.password not in repr(drawn)
+
+    def test_the_environment_comes_first(self, tmp_path: Path) -> None:
+        (tmp_path / ".label-studio").mkdir()
+        drawn = LocalServer(tmp_path, variables={}).credentials()
+        told = LocalServer(tmp_path, variables={"LABEL_STUDIO_API_KEY": "abc"}).credentials()
+        assert (told.token, told.password) == ("abc", drawn.password)
+
+    def test_a_damaged_file_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / ".label-studio").mkdir()
+        (tmp_path / ".label-studio" / "credentials.json").write_text("{")
+        with pytest.raises(ServerError, match=r"credentials\.json is damaged"):
+            LocalServer(tmp_path, variables={}).credentials()
+
+
+class TestProcess:
+    def test_a_stranger_with_an_old_pid_is_not_our_server(self, tmp_path: Path) -> None:
+        server = LocalServer(tmp_path)
+        server.folder.mkdir()
+        state = {"pid": os.getpid(), "created": 1.0, "port": 8080}
+        (server.folder / "server.json").write_text(json.dumps(state))
+        assert server.status() is None
+        assert server.stop() is False  # and this test is still alive
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
+    def test_a_damaged_process_file_is_no_server(self, tmp_path: Path, text: str) -> None:
+        server = LocalServer(tmp_path)
+        server.folder.mkdir()
+        (server.folder / "server.json").write_text(text)
+        assert server.status() is None
+
+    def test_a_taken_port_is_refused_not_evaded(self, server: LocalServer) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            with pytest.raises(ServerError, match=f"port {port} .* taken"):
+                server.start(port)
+        assert server.status() is None
+
+    def test_a_silent_server_is_taken_down(self, server: LocalServer) -> None:
+        told: list[str] = []
+        with pytest.raises(ServerError, match=r"no answer within 1 s; see .*server\.log"):
+            server.start(0, timeout=1, on_wait=lambda what, _: told.append(what))
+        assert set(told) == {"starting Label Studio"}
+        assert server.status() is None
+
+    def test_a_server_that_dies_is_noticed(self, server: LocalServer) -> None:
+        server.program.write_text("#!/bin/sh\nexit 1\n")
+        with pytest.raises(ServerError, match="ended while starting"):
+            server.start(0, timeout=20)
+
+    def test_without_a_checkout_it_says_what_to_do(self, tmp_path: Path) -> None:
+        with pytest.raises(ServerError, match="--url"):
+            LocalServer(tmp_path).start(0)
+
+    def test_without_uv_it_says_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "uv.lock").touch()
+        monkeypatch.setenv("PATH", "")
+        with pytest.raises(ServerError, match="install"):
+            LocalServer(tmp_path, tmp_path, {}).start(0)
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("failure", "error", "text"),
+        [
+            (httpx.ConnectError("refused"), ServerError, "does not answer"),
+            (httpx.ReadTimeout("slow"), ServerError, "ReadTimeout"),
+            (ApiError(401, {"detail": "no"}), TokenError, "LABEL_STUDIO_API_KEY"),
+            (ApiError(400, {"validation_errors": {"title": ["long"]}}), ServerError, "long"),
+            (ApiError(502, "<html>"), ServerError, "is it Label Studio"),
+        ],
+    )
+    def test_each_is_one_line_without_secrets(
+        self, failure: Exception, error: type[Exception], text: str
+    ) -> None:
+        with pytest.raises(error, match=text) as raised, talking_to("http://ls", ApiError):
+            raise failure
+        assert "http://ls" in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert "secret" not in str(raised.value)
+
+    def test_our_own_errors_pass_through(self) -> None:
+        with pytest.raises(KeyError), talking_to("http://ls", ApiError):
+            raise KeyError("bug")
+
+
+def test_a_personal_token_is_exchanged_again_when_it_has_run_out() -> None:
+    exchanged, seen = 0, []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        nonlocal exchanged
+        if request.url.path == "/api/token/refresh/":
+            exchanged += 1
+            return httpx.Response(200, json={"access": f"access{exchanged}"})
+        seen.append(request.headers["authorization"])
+        return httpx.Response(401 if seen == ["Bearer access1"] else 200)
+
+    transport = httpx.MockTransport(serve)
+    with httpx.Client(transport=transport, auth=TokenAuth("a.b.c"), base_url="http://ls") as http:
+        assert http.get("/x").status_code == 200
+        assert http.get("/x").status_code == 200
+    assert seen == ["Bearer access1", "Bearer access2", "Bearer access2"]
+
+
+def test_a_film_ingested_anew_is_another_copy(tmp_path: Path) -> None:
+    film = tmp_path / "a.PNG"
+    film.write_bytes(b"one")
+    first = hosted_name("a", film)
+    film.write_bytes(b"two")
+    assert first.startswith("a.")
+    assert first.endswith(".png")
+    assert hosted_name("a", film) != first

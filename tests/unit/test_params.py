@@ -1,0 +1,104 @@
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from lungal.errors import ParamsError, UnknownNameError
+from lungal.params import Architecture, ModelParams, Params, load_params
+
+FILE = Path(__file__).resolve().parents[2] / "params.yaml"
+
+
+def changed(tmp_path, change):
+    raw = yaml.safe_load(FILE.read_text())
+    change(raw)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def test_the_shipped_file_is_valid_and_its_profile_resolves():
+    params = load_params(FILE)
+    assert params.profile == "demo"
+    assert params.model == params.profiles["demo"].model
+    assert set(params.profiles) == {"demo", "cpu", "gpu"}
+
+
+def test_every_key_stands_in_the_file():
+    # `dvc exp run -S` can only set what is there, and nobody should look for a hidden default.
+    def missing(section: BaseModel, raw, where=""):
+        for name in type(section).model_fields:
+            value = getattr(section, name)
+            if name not in raw:
+                yield f"{where}{name}"
+            elif isinstance(value, BaseModel):
+                yield from missing(value, raw[name], f"{where}{name}.")
+            elif isinstance(value, dict):
+                for key, inner in value.items():
+                    yield from missing(inner, raw[name][key], f"{where}{name}.{key}.")
+
+    raw = yaml.safe_load(FILE.read_text())
+    assert list(missing(load_params(FILE), raw)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda raw: raw["data"].update(sorce="nih"), "data.sorce: unknown key 'sorce'"),
+        (
+            lambda raw: raw["profiles"]["demo"]["train"].update(learning_rat=1),
+            "profiles.demo.train.learning_rat: unknown key",
+        ),
+        (lambda raw: raw.pop("split"), "split: is missing"),
+        (lambda raw: raw["split"].update(val=0.6, test=0.5), "val + test must be below 1"),
+        (lambda raw: raw["select"].update(budget=0), "select.budget"),
+        (lambda raw: raw["profiles"]["gpu"]["model"].update(input_size=100), "input_size"),
+        (
+            lambda raw: raw["profiles"]["gpu"]["model"].update(architecture="yolo"),
+            "'ssd_mobilenet_v2'",
+        ),
+        (lambda raw: raw["data"].update(source="png"), "'phantom' or 'nih'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(tmp_path, change, said):
+    with pytest.raises(ParamsError) as caught:
+        load_params(changed(tmp_path, change))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_unknown_profile_lists_the_known_ones(tmp_path):
+    path = changed(tmp_path, lambda raw: raw.update(profile="tpu"))
+    with pytest.raises(UnknownNameError, match=r"unknown profile 'tpu'; known: demo, cpu, gpu"):
+        load_params(path)
+
+
+def test_a_missing_or_broken_file_is_one_line(tmp_path):
+    with pytest.raises(ParamsError, match="is missing"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1,\n b")
+    with pytest.raises(ParamsError, match="is not YAML") as caught:
+        load_params(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_architectures_accept_a_usual_size(architecture):
+    assert ModelParams(architecture=architecture, input_size=512).input_size == 512
+
+
+def test_architectures_refuse_a_size_that_their_pyramid_cannot_halve():
+    with pytest.raises(ValueError, match="multiple of 128"):
+        ModelParams(architecture="efficientdet_d0", input_size=320)
+    with pytest.raises(ValueError, match="above 128"):
+        ModelParams(architecture="ssd_resnet50_fpn", input_size=128)
+
+
+def test_params_are_frozen():
+    params = load_params(FILE)
+    with pytest.raises(ValueError, match="frozen"):
+        params.data.source = "nih"
+    assert isinstance(params, Params)

@@ -1,0 +1,52 @@
+import pytest
+
+from lungal.detectors.tfod.progress import Progress
+from lungal.params import ModelParams, TrainParams
+
+
+@pytest.fixture
+def progress(tmp_path):
+    return Progress(tmp_path, ModelParams(), TrainParams(patience=2), "key")
+
+
+def ap(value, loose=0.0):
+    return {"val/macro_ap40": value, "val/macro_ap30": loose}
+
+
+def test_the_best_is_the_highest_then_the_looser_iou_then_the_earliest(progress):
+    assert progress.record(10, ap(0.1))
+    assert progress.record(20, ap(0.2, 0.3))
+    assert not progress.record(30, ap(0.2, 0.2))
+    assert progress.record(40, ap(0.2, 0.4))
+    assert not progress.record(50, ap(0.2, 0.4))
+    assert progress.best == {**ap(0.2, 0.4), "best_step": 40.0}
+
+
+def test_training_stops_after_patience_validations_without_a_better_one(progress):
+    for step, value in ((10, 0.1), (20, 0.3), (30, 0.2)):
+        progress.record(step, ap(value))
+        assert not progress.exhausted
+    progress.record(40, ap(0.3))
+    assert progress.exhausted
+
+
+def test_a_detector_that_finds_nothing_yet_is_not_given_up(progress):
+    for step in range(10, 100, 10):
+        progress.record(step, ap(0.0))
+    assert not progress.exhausted
+
+
+def test_a_repeated_validation_counts_once(progress):
+    progress.record(10, ap(0.3))
+    for _ in range(5):
+        progress.record(20, ap(0.2))
+    assert not progress.exhausted
+
+
+def test_what_was_saved_is_loaded(progress, tmp_path):
+    progress.record(10, ap(0.3))
+    progress.save(finished=True)
+    loaded = Progress.load(tmp_path)
+    assert loaded.finished
+    assert loaded.best == {**ap(0.3), "best_step": 10.0}
+    assert loaded.params == progress.params

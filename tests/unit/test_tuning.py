@@ -1,0 +1,252 @@
+"""The search on an analytic objective: a toy training that takes no time."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+
+from lungal.errors import DetectorError, ServerError, StageOrderError
+from lungal.params import SpaceParams, TrainParams, TuneParams
+from lungal.tuning.space import PLACES, baseline, change, shorten, suggest
+from lungal.tuning.study import Outcome, search, study_name, write_trials
+from lungal.tuning.winner import Winner, read_best
+from lungal.tuning.worker import OBJECTIVE, OnStep
+
+BASE = TrainParams(steps=1000, warmup_steps=100, learning_rate=1e-3, seed=4)
+ALONE = dict.fromkeys(SpaceParams.model_fields)
+SPACE = SpaceParams(**ALONE | {"learning_rate": (1e-4, 1e-2)})
+
+
+def quality(params: TrainParams) -> float:
+    """Return an AP that is best at a learning rate of 3e-3."""
+    return math.exp(-abs(math.log10(params.learning_rate / 3e-3)))
+
+
+class ToyTrainer:
+    """Learns along a line up to its quality; remembers what it was asked."""
+
+    def __init__(self, quality: Callable[[TrainParams], float] = quality) -> None:
+        self.quality = quality
+        self.asked: list[TrainParams] = []
+        self.steps: list[int] = []
+
+    def fit(self, params: TrainParams, work: Path, on_step: OnStep) -> dict[str, float]:
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "checkpoint").write_text("half done")
+        self.asked.append(params)
+        self.steps.append(0)
+        for step in range(params.validate_every, params.steps + 1, params.validate_every):
+            self.steps[-1] = step
+            on_step(step, {"loss": 1 / step})
+            on_step(step, {OBJECTIVE: self.quality(params) * step / params.steps})
+        return {OBJECTIVE: self.quality(params), "best_step": params.steps}
+
+
+class Log:
+    """Stands for the nested runs of MLflow."""
+
+    def __init__(self) -> None:
+        self.states: dict[int, str] = {}
+        self.points: dict[int, list[int]] = {}
+
+    def record(self, number: int, key: str, chosen: Mapping[str, Any]) -> "TrialLog":
+        self.points[number] = []
+        return TrialLog(self, number)
+
+
+class TrialLog:
+    def __init__(self, log: Log, number: int) -> None:
+        self.log, self.number = log, number
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        self.log.points[self.number].append(step)
+
+    def end(self, state: str) -> None:
+        self.log.states[self.number] = state
+
+
+def run(folder: Path, toy: ToyTrainer, trials: int, **changes: Any) -> tuple[Outcome, Log]:
+    log = Log()
+    data = changes.pop("data", "data-1")
+    train = changes.pop("train", BASE)
+    given = {"space": SPACE, "steps": 60, "validate_every": 20, "heartbeat_seconds": 60}
+    outcome = search(
+        toy.fit,
+        train,
+        TuneParams(trials=trials, **given | changes),
+        data=data,
+        storage=f"sqlite:///{folder}/tuning/study.db",
+        work=folder / "tuning" / ".trials",
+        record=log.record,
+        on_trial=lambda done, total: None,
+    )
+    return outcome, log
+
+
+def test_first_trial_is_the_parameters_as_they_stand(tmp_path: Path) -> None:
+    toy = ToyTrainer()
+    outcome, _ = run(tmp_path, toy, 1)
+    assert toy.asked[0] == BASE.model_copy(
+        update={"steps": 60, "warmup_steps": 6, "validate_every": 20}
+    )
+    assert outcome.winner.train == BASE
+    assert outcome.winner.value == pytest.approx(quality(BASE))
+
+
+def test_winner_beats_the_start_and_keeps_the_long_trainings_steps(tmp_path: Path) -> None:
+    outcome, log = run(tmp_path, ToyTrainer(), 8)
+    assert outcome.winner.value is not None
+    assert outcome.winner.value > quality(BASE)
+    best = outcome.trials.loc[outcome.trials["value"].idxmax()]
+    assert outcome.winner.train.learning_rate == best["learning_rate"]
+    assert outcome.winner.train.model_copy(update={"learning_rate": BASE.learning_rate}) == BASE
+    assert sorted(log.states) == outcome.trials["number"].tolist() == list(range(8))
+    assert not (tmp_path / "tuning/.trials").exists()
+
+
+def test_start_wins_where_nothing_is_better(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, ToyTrainer(lambda params: 0.5), 4)
+    assert (outcome.winner.trial, outcome.winner.train) == (0, BASE)
+
+
+def test_hopeless_trials_are_pruned_at_their_first_validation(tmp_path: Path) -> None:
+    toy = ToyTrainer()
+    ranks = {0: 0.9, 1: 0.8}
+    toy.quality = lambda params: ranks.get(len(toy.asked) - 1, 0.1)
+    outcome, log = run(tmp_path, toy, 5)
+    assert outcome.trials["state"].tolist() == ["COMPLETE"] * 2 + ["PRUNED"] * 3
+    assert toy.steps == [60, 60, 20, 20, 20]
+    assert log.states == {0: "COMPLETE", 1: "COMPLETE", 2: "PRUNED", 3: "PRUNED", 4: "PRUNED"}
+    assert log.points[4] == [20, 20]
+    assert outcome.winner.trial == 0
+
+
+def test_search_taken_up_again_ends_as_the_unbroken_one(tmp_path: Path) -> None:
+    whole, _ = run(tmp_path / "whole", ToyTrainer(), 6)
+    run(tmp_path / "broken", ToyTrainer(), 2)
+    toy = ToyTrainer()
+    resumed, _ = run(tmp_path / "broken", toy, 6)
+    assert len(toy.asked) == 4
+    pd.testing.assert_frame_equal(resumed.trials, whole.trials)
+    again = ToyTrainer()
+    assert run(tmp_path / "broken", again, 6)[0].winner == whole.winner
+    assert again.asked == []
+
+
+def test_outputs_are_the_same_bytes(tmp_path: Path) -> None:
+    written = []
+    for name in ("a", "b"):
+        outcome, _ = run(tmp_path / name, ToyTrainer(), 4)
+        outcome.winner.write(tmp_path / name / "best.yaml")
+        write_trials(tmp_path / name / "trials.csv", outcome.trials)
+        written.append([(tmp_path / name / file).read_bytes() for file in OUTPUTS])
+    assert written[0] == written[1]
+    assert written[0][1].startswith(b"number,state,value,steps,learning_rate\n0,COMPLETE,")
+    assert read_best(tmp_path / "a" / "best.yaml") == outcome.winner.train
+
+
+OUTPUTS = ("best.yaml", "trials.csv")
+
+
+def test_other_data_make_another_study(tmp_path: Path) -> None:
+    run(tmp_path, ToyTrainer(), 2)
+    toy = ToyTrainer()
+    run(tmp_path, toy, 2, data="data-2")
+    assert len(toy.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"steps": 40}, {"space": SpaceParams()}],
+    ids=lambda change: next(iter(change)),
+)
+def test_study_is_named_after_all_that_matters(change: dict[str, Any]) -> None:
+    tune = TuneParams(space=SPACE, steps=60)
+    assert study_name(BASE, tune, "d") != study_name(BASE, tune.model_copy(update=change), "d")
+    same = tune.model_copy(update={"trials": 99, "storage": "x", "heartbeat_seconds": 1})
+    assert study_name(BASE, tune, "d") == study_name(BASE, same, "d")
+    assert study_name(BASE, tune, "d") != study_name(BASE.model_copy(update={"seed": 5}), tune, "d")
+
+
+def test_no_trials_leave_the_parameters_alone(tmp_path: Path) -> None:
+    toy = ToyTrainer()
+    outcome, _ = run(tmp_path, toy, 0)
+    assert outcome.winner == Winner(BASE)
+    assert toy.asked == []
+    assert outcome.trials.columns.tolist() == ["number", "state", "value", "steps"]
+    assert not (tmp_path / "tuning").exists()
+
+
+def test_diverging_training_is_the_worst_not_the_end(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, ToyTrainer(lambda params: math.nan), 3)
+    assert outcome.trials["value"].tolist() == [0, 0, 0]
+    assert outcome.winner.train == BASE
+
+
+def test_failing_training_is_told_and_does_not_count(tmp_path: Path) -> None:
+    def broken(params: TrainParams) -> float:
+        raise DetectorError("no such weights")
+
+    with pytest.raises(DetectorError, match="no such weights"):
+        run(tmp_path, ToyTrainer(broken), 3)
+    toy = ToyTrainer()
+    outcome, log = run(tmp_path, toy, 3)
+    assert toy.asked[0].learning_rate == BASE.learning_rate  # the start is tried again
+    assert len(outcome.trials) == 3
+    assert set(log.states.values()) <= {"COMPLETE", "PRUNED"}
+
+
+def test_training_without_the_objective_is_an_error(tmp_path: Path) -> None:
+    toy = ToyTrainer()
+    toy.fit = lambda params, work, on_step: {"val/loss": 1.0}  # type: ignore[method-assign]
+    with pytest.raises(DetectorError, match=r"must return 'val/macro_ap40', got \['val/loss'\]"):
+        run(tmp_path, toy, 1)
+
+
+def test_unreachable_storage_is_one_line_without_the_password(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="does not answer") as caught:
+        search(
+            ToyTrainer().fit,
+            BASE,
+            TuneParams(trials=1),
+            data="d",
+            storage="sqlite:////proc/none/study.db",
+            work=tmp_path,
+            record=Log().record,
+            on_trial=lambda done, total: None,
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_start_outside_of_the_space_is_still_tried(tmp_path: Path) -> None:
+    outside = BASE.model_copy(update={"learning_rate": 0.5})
+    space = SpaceParams(**ALONE | {"learning_rate": (1e-4, 1e-2), "crop": (False,)})
+    toy = ToyTrainer()
+    run(tmp_path, toy, 2, train=outside, space=space)
+    assert (toy.asked[0].learning_rate, toy.asked[0].augment.crop) == (0.5, True)
+
+
+def test_every_parameter_of_the_space_has_its_place() -> None:
+    assert set(PLACES) == set(SpaceParams.model_fields)
+    space = SpaceParams(crop=(True, False))
+    values = baseline(BASE, space)
+    assert set(values) == set(PLACES)
+    assert change(BASE, values) == BASE
+    other = {name: 0.29 if name != "crop" else False for name in values}
+    changed = suggest(optuna.trial.FixedTrial(other), BASE, space)
+    assert baseline(changed, space) == other
+
+
+def test_trial_warms_up_for_the_same_share_of_its_steps() -> None:
+    short = shorten(BASE, TuneParams(steps=60, validate_every=20))
+    assert (short.steps, short.warmup_steps, short.validate_every) == (60, 6, 20)
+    assert short.learning_rate == BASE.learning_rate
+
+
+def test_missing_winner_names_its_stage(tmp_path: Path) -> None:
+    with pytest.raises(StageOrderError, match="`tune` makes it"):
+        read_best(tmp_path / "best.yaml")
