@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -43,12 +44,28 @@ def evaluate(params: Params) -> None:
     judged = {split: judge(labels, split, params.evaluate) for split in ("test", "val")}
     reports = {split: result.report for split, result in judged.items()}
     with whole_file(PATHS.metrics) as temporary:
-        temporary.write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(summarise(reports), indent=2) + "\n", encoding="utf-8")
     with whole_folder(PATHS.plots) as folder:
         for name, content in draw(judged["test"], params.evaluate).items():
             (folder / name).write_bytes(content)
     with round_run("evaluate", params) as tracked:
         log(tracked, reports, judged["test"].truths)
+
+
+def summarise(reports: Mapping[str, report.Report]) -> dict[str, Any]:
+    """Return what people compare rounds by; the rest is in reports/plots/ and in the run."""
+    model = read_model_run()
+    named = ("round", "model_version", "labelled_films", "labelled_boxes")
+    splits = {
+        split: {name: value for name, value in metrics.items() if name != "classes"}
+        for split, metrics in reports.items()
+    }
+    classes = reports["test"]["classes"]
+    return {
+        **{name: model[name] for name in named},
+        **splits,
+        "test_ap40": {name: of_class.get("ap40") for name, of_class in classes.items()},
+    }
 
 
 def judge(labels: pd.DataFrame, split: Split, params: EvaluateParams) -> Judged:

@@ -47,19 +47,25 @@ class TokenAuth(httpx.Auth):
 
 
 def open_http(url: str, token: str) -> httpx.Client:
-    """Return a client with the server's address and our token."""
+    """Return a client with the server's address and our token.
+
+    Raises:
+        TokenError: if there is no token.
+    """
+    if not token:
+        raise TokenError(f"no token for Label Studio at {url}; set LABEL_STUDIO_API_KEY")
     return httpx.Client(base_url=url, auth=TokenAuth(token), timeout=TIMEOUT_SECONDS)
 
 
 @contextmanager
-def talking_to(url: str, api_error: type[Exception]) -> Iterator[None]:
+def talking_to(url: str, *api_errors: type[Exception]) -> Iterator[None]:
     """Turn what may go wrong with a server into a ServerError or a TokenError.
 
     The texts never hold a token, a cookie or a header.
 
     Args:
         url: of the server.
-        api_error: what the SDK raises, with `status_code` and `body`.
+        api_errors: what the SDK raises, with `status_code` and `body`.
     """
     try:
         yield
@@ -70,7 +76,7 @@ def talking_to(url: str, api_error: type[Exception]) -> Iterator[None]:
             f"Label Studio at {url} does not answer ({type(error).__name__}); start it (lungal "
             "label-studio start) or check --url, then run this again: nothing is lost or doubled"
         ) from None
-    except api_error as error:
+    except api_errors as error:
         status, body = getattr(error, "status_code", None), getattr(error, "body", None)
         raise _answered(url, status, body) from None
 

@@ -77,9 +77,8 @@ class Uploads:
         there = self._uploaded(http, project_id)
         missing = [image_id for image_id in films if names[image_id] not in there]
         for batch in batches(missing, UPLOADS_AT_ONCE):
-            files = [
-                ("file", (names[image_id], films[image_id].read_bytes())) for image_id in batch
-            ]
+            # A field of its own for each: of several files in one field the server keeps the last.
+            files = {names[film]: (names[film], films[film].read_bytes()) for film in batch}
             # Not committed to the project: the files are kept, but no tasks are made of them.
             _json(
                 http.post(
@@ -90,6 +89,8 @@ class Uploads:
             )
         if missing:
             there = self._uploaded(http, project_id)
+        if lost := [name for name in names.values() if name not in there]:
+            raise ServerError(f"the server did not keep the film {lost[0]}; run this again")
         return {image_id: f"/data/{there[name]}" for image_id, name in names.items()}
 
     @staticmethod

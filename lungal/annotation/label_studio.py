@@ -78,8 +78,9 @@ class LabelStudio:
         return untyped.LabelStudio(base_url=self.url, api_key=self.token, httpx_client=self.http)
 
     def close(self) -> None:
-        """Give the connection back. The store opens none anew."""
-        self.http.close()
+        """Give the connection back, if there is one. The store opens none anew."""
+        if "http" in vars(self):
+            self.http.close()
 
     def submit(self, tasks: Sequence[Task]) -> int:
         """Make tasks readable; see AnnotationStore.
@@ -168,7 +169,8 @@ class LabelStudio:
     def _make_project(self) -> int:
         project = self._project()
         if project is None:
-            project = self._sdk.projects.create(title=self.title, **SETTINGS)
+            made = self._sdk.projects.create(title=self.title, **SETTINGS)
+            project = self._project() or made  # of two made at once, both use the older
         elif any(getattr(project, name) != value for name, value in SETTINGS.items()):
             self._sdk.projects.update(project.id, **SETTINGS)
         self._make_view(project.id)
@@ -207,7 +209,8 @@ class LabelStudio:
 
     def _unread_before(self, project_id: int, round_: int) -> dict[str, Any]:
         tasks = ((_key(task), task) for task in self._tasks(project_id, UNREAD))
-        return {key[1]: task for key, task in tasks if key[0] is not None and key[0] < round_}
+        # Tasks that a person put into the project may hold anything.
+        return {key[1]: task for key, task in tasks if isinstance(key[0], int) and key[0] < round_}
 
     def _publish(self, project_id: int, image_ids: Sequence[str]) -> dict[str, str]:
         if self.hosting is None:
@@ -237,7 +240,9 @@ class LabelStudio:
             keep = min(tasks, key=lambda task: (_is_unread(task), task.id))
             for task in tasks:
                 if task is not keep and _is_unread(task):
-                    self._sdk.tasks.delete(str(task.id))
+                    gone = self.http.delete(f"/api/tasks/{task.id}/")
+                    if gone.status_code != httpx.codes.NOT_FOUND:  # another queue was quicker
+                        gone.raise_for_status()
 
     def _tasks(self, project_id: int, query: Query, fields: str = "task_only") -> Any:
         return self._sdk.tasks.list(project=project_id, query=json.dumps(query), fields=fields)

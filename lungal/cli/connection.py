@@ -65,7 +65,7 @@ def connect(url: str | None) -> Connection:
     if local is not None and (url is None or url.rstrip("/") == local.url):
         token = server.credentials().token
         return Connection(local.url, token, LocalFiles(server.document_root))
-    token = os.environ.get("LABEL_STUDIO_API_KEY", "")
+    token = os.environ.get("LABEL_STUDIO_API_KEY", "").strip()
     if not token:
-        raise TokenError(f"no token for {url}; set LABEL_STUDIO_API_KEY")
+        raise TokenError(f"no token for Label Studio at {url}; set LABEL_STUDIO_API_KEY")
     return Connection(str(url).rstrip("/"), token, Uploads())

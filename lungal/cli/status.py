@@ -145,7 +145,7 @@ def _describe_models(root: Path) -> str:
     except ServerError as error:
         return f"models: {error}"
     parts = [
-        f"{alias} {version.name} (test AP@.40 {version.tags.get('macro_ap40', '?')})"
+        f"{alias} {version.name} (test AP@.40 {version.tags.get('lungal.test.macro_ap40', '?')})"
         for alias, version in named.items()
         if version is not None
     ]

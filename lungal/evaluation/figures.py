@@ -190,11 +190,7 @@ def _sheet_legend(figure: Figure) -> None:
         Line2D([], [], marker="s", ls="", color=colour, markersize=7, label=name)
         for name, colour in zip(CLASSES, CLASS_COLOURS, strict=True)
     ]
-    key = {"color": "#DDDDDD", "ls": "", "markersize": 9, "mew": 1.3, "fillstyle": "none"}
-    handles += [
-        Line2D([], [], marker="s", label="whole box: truth", **key),
-        Line2D([], [], marker="$\\ulcorner\\lrcorner$", label="corners: detection", **key),
-    ]
+    handles += [_key("s", "whole box: truth"), _key("$\\ulcorner\\lrcorner$", "corners: detection")]
     legend = figure.legend(
         handles=handles,
         loc="upper center",
@@ -207,3 +203,10 @@ def _sheet_legend(figure: Figure) -> None:
     )
     for text in legend.get_texts():
         text.set_color("#DDDDDD")
+
+
+def _key(marker: str, label: str) -> Line2D:
+    key = Line2D([], [], marker=marker, ls="", color="#DDDDDD", fillstyle="none", label=label)
+    key.set_markersize(9)
+    key.set_markeredgewidth(1.3)
+    return key

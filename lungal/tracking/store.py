@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import socket
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
@@ -68,6 +69,7 @@ def connect(uri: str) -> "MlflowClient":
 
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"mlflow\.")
     try:
         return MlflowClient(tracking_uri=uri)
     except MlflowException as error:

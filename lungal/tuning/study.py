@@ -5,6 +5,7 @@ mixes data, spaces or seeds. Each process waits for the others' last trials, so 
 see the same winner.
 """
 
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -112,9 +113,6 @@ def search(
 def _open_study(
     name: str, tune: TuneParams, storage: str, start: Mapping[str, Any]
 ) -> optuna.Study:
-    local = storage.startswith("sqlite:///")
-    if local:
-        Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     try:
         study = optuna.create_study(
             study_name=name,
@@ -124,21 +122,34 @@ def _open_study(
             pruner=optuna.pruners.MedianPruner(
                 n_startup_trials=STARTUP_TRIALS, n_min_trials=STARTUP_TRIALS
             ),
-            storage=RDBStorage(
-                storage,
-                # Workers queue for SQLite's lock instead of failing on it.
-                engine_kwargs={"connect_args": {"timeout": 60}} if local else None,
-                heartbeat_interval=tune.heartbeat_seconds,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
-            ),
+            storage=_connect(storage, tune.heartbeat_seconds),
         )
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        place = sqlalchemy.engine.make_url(storage).render_as_string(hide_password=True)
-        raise ServerError(f"the study's storage {place} does not answer: {error}") from None
+    except (
+        sqlalchemy.exc.SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+        ImportError,  # the database's driver
+        OSError,
+    ) as error:
+        place = re.sub(r"//[^/@]*@", "//", storage)
+        text = " ".join(str(error).split())
+        raise ServerError(f"the study's storage {place} does not answer: {text}") from None
     alive = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
     if not any(BASELINE in trial.user_attrs for trial in alive):
         study.enqueue_trial(dict(start), user_attrs={BASELINE: True})
     return study
+
+
+def _connect(storage: str, heartbeat_seconds: int) -> RDBStorage:
+    local = storage.startswith("sqlite:///")
+    if local:
+        Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return RDBStorage(
+        storage,
+        # Workers queue for SQLite's lock instead of failing on it.
+        engine_kwargs={"connect_args": {"timeout": 60}} if local else None,
+        heartbeat_interval=heartbeat_seconds,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+    )
 
 
 class SeededByNumber(optuna.samplers.BaseSampler):
@@ -207,10 +218,13 @@ def _table(trials: list[FrozenTrial]) -> pd.DataFrame:
 
 def _importance(study: optuna.Study) -> dict[str, float]:
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    try:
-        return optuna.importance.get_param_importances(study, evaluator=evaluator)
-    except (ValueError, RuntimeError):  # too few trials, or all alike
-        return {}
+    with warnings.catch_warnings():
+        # Optuna warns, and calls all parameters equal, when the trials are too few or too alike.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            return optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except (UserWarning, ValueError, RuntimeError):
+            return {}
 
 
 @contextmanager

@@ -1,0 +1,102 @@
+"""`lungal label-studio | queue | answer | pull` in a project, on a real server."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from plugins.label_studio import ENVIRONMENT
+
+from lungal.annotation.server import LocalServer
+from lungal.cli.main import main
+from lungal.data.annotations import read_log
+from lungal.data.detections import write_detections
+from lungal.data.manifest import write_manifest, write_truth
+from lungal.data.splits import write_splits
+from lungal.records import LabelledBox
+from lungal.testing import make_detections
+
+REPOSITORY = ENVIRONMENT.parents[1]
+LOG = Path("data/annotations.jsonl")
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Path]:
+    """Make the working directory a project whose stage `select` has run; return its films."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("URL", "API_KEY", "USERNAME", "PASSWORD"):
+        monkeypatch.delenv(f"LABEL_STUDIO_{name}", raising=False)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(REPOSITORY / name, name)
+    shutil.copytree(next(iter(films.values())).parent, "data/images")
+    names = sorted(films)
+    patients = [name[:8] for name in names]
+    rows = pd.DataFrame({"image_id": names, "patient_id": patients})
+    known = {"sha256": "0" * 64, "width": 96, "height": 96, "source": "phantom"}
+    empty = dict.fromkeys(("view", "sex", "age", "findings", "official_split"))
+    paths = [f"images/{name}.png" for name in names]
+    write_manifest(Path("data/manifest.parquet"), rows.assign(path=paths, **known, **empty))
+    write_splits(Path("data/splits.parquet"), rows.assign(split="train"))
+    write_truth(Path("data/truth.jsonl"), {names[0]: (LabelledBox("Mass", 9, 9, 50, 60),)})
+    write_detections(Path("data/detections/pool.parquet"), [make_detections(n, 3) for n in names])
+    chosen = rows.head(3).assign(rank=[1, 2, 3], score=[0.9, 0.5, 0.1], reason="doubt", round=1)
+    chosen.assign(model_version="r1-0a1b2c3d").to_csv("data/selection.csv", index=False)
+    return films
+
+
+def test_without_a_server_each_command_says_what_to_do(
+    project: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("queue", "pull", "answer"):
+        assert main([command]) == 3
+        assert "lungal label-studio start" in capsys.readouterr().err
+    assert main(["label-studio", "status"]) == 3
+    assert main(["label-studio", "stop"]) == 0
+    assert not LOG.exists()
+
+
+def test_a_server_elsewhere_needs_a_token(
+    project: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull", "--url", "http://127.0.0.1:9"]) == 3
+    assert "LABEL_STUDIO_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.label_studio
+@pytest.mark.slow
+def test_a_round_by_commands(
+    project: dict[str, Path],
+    label_studio_server: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path(".label-studio").symlink_to(label_studio_server.folder)
+    assert main(["label-studio", "start"]) == 0
+    assert main(["label-studio", "status"]) == 0
+    assert "answers at" in capsys.readouterr().err
+
+    mine = ["--project", "by commands"]
+    assert main(["queue", *mine]) == 0
+    assert "3 films queued, 0 were there" in capsys.readouterr().err
+    assert main(["queue", *mine]) == 0
+    assert "0 films queued, 3 were there" in capsys.readouterr().err
+    assert main(["answer", *mine, "--miss-rate", "0", "--limit", "2"]) == 0
+    assert main(["pull", *mine]) == 0
+    assert "2 new readings (1 finding, 1 skipped), 0 known" in capsys.readouterr().err
+
+    # The same server by its address: reached with a token, films uploaded.
+    server = label_studio_server.status()
+    assert server is not None
+    Path(".label-studio").unlink()
+    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio_server.credentials().token)
+    assert main(["answer", *mine]) == 0
+    assert main(["pull", *mine]) == 0
+    assert "1 new readings (1 skipped), 2 known, 0 refused" in capsys.readouterr().err
+    assert main(["queue", "--project", "by address"]) == 0
+    assert "3 films queued" in capsys.readouterr().err
+    assert {(r.image_id, r.round) for r in read_log(LOG)} == {
+        (name, 1) for name in sorted(project)[:3]
+    }

@@ -1,0 +1,99 @@
+"""The stage tune in a project of its own, with a toy trainer and MLflow away."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lungal.params import TrainParams
+from pipelines import tune
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SetParams = Callable[..., None]
+
+
+class ToyTrainer:
+    """Instead of the OD API's: better the higher the learning rate."""
+
+    def fit(self, train: Path, val: Path, model: Any, params: TrainParams, *, work: Path, on_step: Any) -> dict[str, float]:  # noqa: E501  # fmt: skip
+        assert (train, val) == (Path("data/records/train"), Path("data/records/val"))
+        on_step(1, {"val/macro_ap40": params.learning_rate})
+        return {"val/macro_ap40": params.learning_rate, "best_step": 1}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetParams:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr("lungal.detectors.tfod.train.TfodTrainer", ToyTrainer)
+    for name in ("labels.parquet", "manifest.parquet", "records/train/0", "records/val/0"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+
+    def set_tune(**changes: Any) -> None:
+        params["profiles"][params["profile"]]["tune"] |= changes
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+
+    return set_tune
+
+
+def journal(root: Path) -> list[dict[str, Any]]:
+    (path,) = (root / "mlruns/outbox").glob("*.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_search_writes_its_outputs_though_mlflow_is_away(
+    project: SetParams, tmp_path: Path
+) -> None:
+    project(trials=3)
+    assert tune.main() == 0
+    best = yaml.safe_load((tmp_path / "tuning/best.yaml").read_text())
+    rows = (tmp_path / "tuning/trials.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert best["value"] == best["train"]["learning_rate"] >= 0.002
+    assert best["train"]["steps"] == 300
+    entries = journal(tmp_path)
+    nested = [
+        entry for entry in entries if entry["operation"] == "open" and entry["data"]["parent"]
+    ]
+    assert len(nested) == 3
+    assert {entry["data"]["parent"] for entry in nested} == {entries[0]["run"]}
+    datasets = [entry["data"] for entry in entries if entry["operation"] == "dataset"]
+    assert [data["context"] for data in datasets] == ["training", "validation"]
+    assert entries[-1]["operation"] == "end"
+    assert entries[-1]["data"] == {"status": "FINISHED"}
+
+
+def test_no_trials_pass_the_parameters_on(project: SetParams, tmp_path: Path) -> None:
+    project(trials=0)
+    assert tune.main() == 0
+    best = yaml.safe_load((tmp_path / "tuning/best.yaml").read_text())
+    assert best["study"] is None
+    assert best["train"]["learning_rate"] == 0.002
+    assert (tmp_path / "tuning/trials.csv").read_text() == "number,state,value,steps\n"
+
+
+def test_stage_before_its_input_says_what_makes_it(
+    project: SetParams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(trials=1)
+    (tmp_path / "data/records/val/0").unlink()
+    (tmp_path / "data/records/val").rmdir()
+    assert tune.main() == 2
+    assert capsys.readouterr().err == (
+        "lungal tune: data/records/val is missing; the stage `records@val` makes it: dvc repro\n"
+    )
+    assert not (tmp_path / "tuning").exists()
+
+
+def test_misspelt_parameter_of_the_search_is_named(
+    project: SetParams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(trails=1)
+    assert tune.main() == 2
+    assert "unknown key 'trails'" in capsys.readouterr().err
