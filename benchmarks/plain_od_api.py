@@ -27,7 +27,16 @@ from google.protobuf import text_format  # noqa: E402
 from object_detection import exporter_lib_v2, model_lib_v2  # noqa: E402
 from object_detection.protos import pipeline_pb2  # noqa: E402
 
-NAMES = "Atelectasis Cardiomegaly Effusion Infiltrate Mass Nodule Pneumonia Pneumothorax".split()
+NAMES = [
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltrate",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+]
 
 CONFIG = """
 model { ssd {

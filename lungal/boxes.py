@@ -83,13 +83,14 @@ def iou(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the (N, M) pairwise intersection over union in [0, 1]; 0 where both are empty."""
     shared = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(overlap, np.float32)
 
 
 def clip(boxes: FloatArray, width: int, height: int) -> FloatArray:
     """Return boxes cut to the film."""
     limits = np.array([width, height, width, height], np.float32)
-    return np.clip(as_boxes(boxes), 0, limits).astype(np.float32)
+    return np.asarray(np.clip(as_boxes(boxes), 0, limits), np.float32)
 
 
 def why_impossible(box: ArrayLike, width: int, height: int, slack: float = 1.0) -> str | None:

@@ -32,8 +32,8 @@ CLASS_COLOURS = (
     "#CC79A7",
     "#785EF0",
 )
-"""A colour for each class, sRGB: Okabe and Ito's palette for all colour vision (2008), its blue made
-lighter and its black, which a film would hide, made violet. Always beside a name, never alone."""
+"""A colour for each class, sRGB: Okabe and Ito's palette for all colour vision (2008), its blue
+made lighter and its black, which a film would hide, made violet. Always beside a name."""
 
 Split = Literal["train", "val", "test"]
 Verdict = Literal["finding", "no_finding", "unreadable", "skipped"]

@@ -14,9 +14,9 @@ from lungal.detectors.tfod.train import TfodTrainer
 from lungal.params import Params, TrainParams
 from lungal.records import CLASSES
 from lungal.tracking import Run
+from lungal.tuning.winner import read_best
 from pipelines.round_run import round_run
 from pipelines.stage import PATHS, progress, run
-from lungal.tuning.winner import read_best
 
 WORK = Path("models/.training")
 """Checkpoints of an unfinished training: not an output, so that DVC leaves it to a next attempt."""

@@ -16,6 +16,8 @@ from lungal.errors import ServerError, TokenError
 
 ROOT = Path()
 
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request
+
 Url = Annotated[
     str | None,
     typer.Option(
@@ -54,7 +56,6 @@ def connect(url: str | None) -> Connection:
         ServerError: if no address is given and the local server does not run.
         TokenError: if there is no token for a server elsewhere.
     """
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request
     server = LocalServer(ROOT)
     local = server.status()
     if url is None and local is None:

@@ -119,7 +119,9 @@ def open_playground(here: Path, source: str, root: Path | None, console: Console
 def _find_films(source: str, root: Path | None) -> Path | None:
     if source == "phantom":
         return None
-    given = root or (Path(os.environ["LUNGAL_NIH_ROOT"]) if "LUNGAL_NIH_ROOT" in os.environ else None)
+    given = root or (
+        Path(os.environ["LUNGAL_NIH_ROOT"]) if "LUNGAL_NIH_ROOT" in os.environ else None
+    )
     if given is None:
         raise SourceError("--source nih needs --root (make demo SOURCE=nih NIH=<folder>)")
     if not given.is_dir():
@@ -165,9 +167,9 @@ def _say_where(playground: Playground) -> None:
         f"\nAll of it stays: branch [bold]{playground.branch}[/], folder "
         f"[bold]{playground.folder}[/].\n"
         f"  cd {playground.folder}\n"
-        "  make ui                       compare the rounds in MLflow\n"
-        "  lungal label-studio status    the queue of the next round, pre-drawn, and how to log in\n"
-        "  uv run lungal status          where the loop stands\n"
+        "  make ui                             compare the rounds in MLflow\n"
+        "  uv run lungal label-studio status   the queue of the next round, and where it is\n"
+        "  uv run lungal status                where the loop stands\n"
         "  uv run dvc metrics diff HEAD~2\n"
         f"Remove it: git worktree remove --force {playground.folder}; "
         f"git branch -D {playground.branch}",

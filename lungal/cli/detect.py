@@ -32,6 +32,7 @@ def detect(
     keep: Annotated[
         float, typer.Option(min=0, max=1, help="Score from which a box is written to the JSON.")
     ] = 0.01,
+    *,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Whether to draw pictures.")
     ] = True,
@@ -86,9 +87,13 @@ def find_films(paths: list[Path]) -> list[Path]:
 def as_json(found: Detections, classes: tuple[str, ...]) -> dict[str, Any]:
     """Return detections as plain values, boxes in pixels, xyxy."""
     boxes = [
-        {"label": classes[label], "score": round(float(score), 4), "box": [round(float(v), 1) for v in box]}
+        {
+            "label": classes[label],
+            "score": round(float(score), 4),
+            "box": [round(float(edge), 1) for edge in box],
+        }
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
-    ]  # fmt: skip
+    ]
     return {"image_id": found.image_id, "detections": boxes}
 
 

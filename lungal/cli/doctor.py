@@ -29,7 +29,7 @@ PACKAGES = (
     "opencv-python-headless",
 )
 JWT_DOTS = 2
-TOKEN_PAGE = "set LABEL_STUDIO_API_KEY to a token from its page Account & Settings"
+HOW_TO_LOG_IN = "set LABEL_STUDIO_API_KEY to a token from its page Account & Settings"
 ENOUGH_DISK = 10 * 2**30
 ENOUGH_MEMORY = 6 * 2**30
 MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
@@ -84,20 +84,26 @@ def _check_versions(_root: Path) -> Iterator[Finding]:
 
 
 def _check_gpu(_root: Path) -> Iterator[Finding]:
-    smi = shutil.which("nvidia-smi")
-    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    done = subprocess.run([smi, *query], capture_output=True, text=True, check=False) if smi else None  # noqa: S603  # fmt: skip
-    if done is None or done.returncode or not done.stdout.strip():
+    cards = _list_gpus()
+    if not cards:
         mend = "profile: demo or cpu in params.yaml suit this machine"
         yield Finding("gpu", "note", "none", mend)
         return
-    cards = "; ".join(done.stdout.strip().splitlines())
     try:
         importlib.metadata.version("nvidia-cudnn-cu12")
     except importlib.metadata.PackageNotFoundError:
         yield Finding("gpu", "bad", f"{cards}, but no CUDA libraries", "uv sync --extra gpu")
         return
     yield Finding("gpu", "ok", cards)
+
+
+def _list_gpus() -> str:
+    smi = shutil.which("nvidia-smi")
+    if smi is None:
+        return ""
+    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    done = subprocess.run([smi, *query], capture_output=True, text=True, check=False)  # noqa: S603
+    return "; ".join(done.stdout.strip().splitlines()) if done.returncode == 0 else ""
 
 
 def _check_project(root: Path) -> Iterator[Finding]:
@@ -144,7 +150,7 @@ def _check_label_studio(_root: Path) -> Iterator[Finding]:
     try:
         connection = connect(os.environ.get("LABEL_STUDIO_URL"))
     except TokenError as error:
-        yield Finding("label studio", "bad", str(error), TOKEN_PAGE)
+        yield Finding("label studio", "bad", str(error), HOW_TO_LOG_IN)
         return
     except ServerError as error:
         yield Finding("label studio", "note", str(error), "lungal label-studio start")
@@ -153,15 +159,16 @@ def _check_label_studio(_root: Path) -> Iterator[Finding]:
     try:
         user = _whoami(connection)
     except TokenError as error:
-        yield Finding("label studio", "bad", f"{error} ({kind} token)", TOKEN_PAGE)
+        yield Finding("label studio", "bad", f"{error} ({kind} token)", HOW_TO_LOG_IN)
         return
     yield Finding("label studio", "ok", f"{connection.url}, {kind} token of {user}")
 
 
 def _whoami(connection: Connection) -> str:
-    with talking_to(connection.url, ServerError), open_http(
-        connection.url, connection.token
-    ) as http:
+    with (
+        talking_to(connection.url, ServerError),
+        open_http(connection.url, connection.token) as http,
+    ):
         answer = http.get("/api/current-user/whoami").raise_for_status()
         return str(answer.json()["email"])
 

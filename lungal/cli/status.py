@@ -117,7 +117,9 @@ def _describe_films(paths: Paths) -> str:
     labelled = int((train["state"] == "labelled").sum())
     excluded = int((train["state"] == "excluded").sum())
     behind = {a.image_id for a in log} - set(train.loc[train["state"] != "pool", "image_id"])
-    text = f"{line}; {labelled} films labelled, {len(pool(labels))} in the pool, {excluded} excluded"
+    text = (
+        f"{line}; {labelled} films labelled, {len(pool(labels))} in the pool, {excluded} excluded"
+    )
     return f"{text}; {len(behind)} readings wait for dvc repro" if behind else text
 
 
@@ -150,5 +152,3 @@ def _describe_models(root: Path) -> str:
         if version is not None
     ]
     return f"models: {', '.join(parts) or 'none registered yet'}"
-
-

@@ -102,9 +102,7 @@ def prepare(pixels: Pixels, size: int) -> Pixels:
     height, width = pixels.shape
     side = max(height, width)
     if height != width:
-        pixels = cv2.copyMakeBorder(
-            pixels, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0
-        )
+        pixels = np.pad(pixels, ((0, side - height), (0, side - width)))
     if side == size:
         return pixels
     shrink = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
@@ -133,7 +131,7 @@ def draw_boxes(
         colours: N BGR colours.
         dashed: draw corners only, to tell a second set of boxes from the first.
     """
-    canvas = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels.copy()
+    canvas = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy()
     unit = max(canvas.shape[:2]) / 1024
     thickness = max(1, round(3 * unit))
     for box, caption, colour in zip(boxes, captions, colours, strict=True):
@@ -143,7 +141,7 @@ def draw_boxes(
         else:
             cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
         _write(canvas, caption, (x1, y1 if not dashed else y2), colour, unit, below=dashed)
-    return np.asarray(canvas, np.uint8)
+    return canvas
 
 
 def _draw_corners(

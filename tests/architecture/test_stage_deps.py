@@ -36,7 +36,7 @@ def influences(graph, stage):
             for found in graph.find_modules_directly_imported_by(module)
             if not found.startswith(WITHOUT_INFLUENCE)
         } - seen
-    return {module for module in seen if not path_of(module).name == "__init__.py"}
+    return {module for module in seen if path_of(module).name != "__init__.py"}
 
 
 def path_of(module):

@@ -46,7 +46,7 @@ def test_every_key_stands_in_the_file():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda raw: raw["data"].update(sorce="nih"), "data.sorce: unknown key 'sorce'"),
+        (lambda raw: raw["data"].update(sourse="nih"), "data.sourse: unknown key 'sourse'"),
         (
             lambda raw: raw["profiles"]["demo"]["train"].update(learning_rat=1),
             "profiles.demo.train.learning_rat: unknown key",

@@ -40,7 +40,9 @@ def test_parameters_reach_the_config(tmp_path):
     assert (training.num_steps, training.batch_size) == (77, 3)
     rate = training.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
     assert rate.learning_rate_base == pytest.approx(0.005)
-    steps = [option.WhichOneof("preprocessing_step") for option in training.data_augmentation_options]
+    steps = [
+        option.WhichOneof("preprocessing_step") for option in training.data_augmentation_options
+    ]
     assert steps == [
         "random_adjust_brightness", "random_adjust_contrast", "random_jitter_boxes",
         "random_crop_image", "random_scale_crop_and_pad_to_square",

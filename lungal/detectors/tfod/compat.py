@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import types
+import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -91,6 +92,8 @@ def _mend_tensorflow() -> None:
     from tensorflow.python.ops import control_flow_ops
 
     tf.get_logger().setLevel(logging.ERROR)
+    # The API's own way of switching between training and inference.
+    warnings.filterwarnings("ignore", message=".*set_learning_phase.*", category=UserWarning)
     for name in ("case", "cond"):  # tf_slim's decoder
         if not hasattr(control_flow_ops, name):
             setattr(control_flow_ops, name, getattr(tf.compat.v1, name))

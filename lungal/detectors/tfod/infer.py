@@ -62,10 +62,9 @@ class SavedModelDetector:
         output = self._serve(input_tensor=tf.constant(as_batch([square for _, square in films])))
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in output.items()}
         for row, (image, _) in enumerate(films):
-            yield read_output(
-                arrays, row, image.image_id, image.width, image.height,
-                self.params.score_threshold, self.params.max_detections,
-            )  # fmt: skip
+            shape = (image.image_id, image.width, image.height)
+            keep = (self.params.score_threshold, self.params.max_detections)
+            yield read_output(arrays, row, *shape, *keep)
 
 
 def _read_run(folder: Path) -> Any:

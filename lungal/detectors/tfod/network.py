@@ -31,7 +31,7 @@ def make_server(network: Any, size: int) -> Any:
     from object_detection import exporter_lib_v2
 
     class Server(exporter_lib_v2.DetectionInferenceModule):  # type: ignore[misc]
-        @tf.function(
+        @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "input_tensor")]
         )
         def __call__(self, input_tensor: Any) -> Any:

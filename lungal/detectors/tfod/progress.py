@@ -27,7 +27,9 @@ class Progress:
     finished: bool = False
 
     @classmethod
-    def open(cls, work: Path, train: Path, val: Path, model: ModelParams, params: TrainParams) -> "Progress":  # fmt: skip
+    def open(
+        cls, work: Path, train: Path, val: Path, model: ModelParams, params: TrainParams
+    ) -> "Progress":
         """Return the unfinished training in `work` if it is this very one, else start afresh."""
         key = training_key(train, val, model, params)
         file = work / "progress.json"

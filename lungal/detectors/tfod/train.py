@@ -187,13 +187,10 @@ class _Loop:
             films = val[start : start + VALIDATION_BATCH]
             output = self.server(tf.constant(as_batch([image.pixels for image, _ in films])))
             arrays = {name: value.numpy() for name, value in output.items()}
-            found += [
-                read_output(
-                    arrays, row, image.image_id, image.width, image.height,
-                    VALIDATION_THRESHOLD, MAX_DETECTIONS,
-                )  # fmt: skip
-                for row, (image, _) in enumerate(films)
-            ]
+            for row, (image, _) in enumerate(films):
+                shape = (image.image_id, image.width, image.height)
+                keep = (VALIDATION_THRESHOLD, MAX_DETECTIONS)
+                found.append(read_output(arrays, row, *shape, *keep))
         truths = [truth for _, truth in val]
         return {f"val/macro_ap{iou * 100:.0f}": macro_ap(truths, found, iou) for iou in IOUS}
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from lungal.data.images import prepare, read_pixels, encode_png
+from lungal.data.images import encode_png, prepare, read_pixels
 from lungal.data.tfrecords import read_records
 from lungal.detectors.tfod.infer import SavedModelDetector
 from lungal.detectors.tfod.progress import Progress
@@ -50,17 +50,17 @@ def test_a_finished_training_is_not_run_again(trained, records, model, train):
     assert again == best
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def test_a_training_that_was_killed_goes_on(records, model, train, tmp_path):
     def die_at_15(step, metrics):
         if step >= 20:
-            raise Killed
+            raise KilledError
 
     arguments = (records / "train", records / "val", model, train)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         TfodTrainer().fit(*arguments, work=tmp_path / "w", on_step=die_at_15)
     steps = []
     TfodTrainer().fit(*arguments, work=tmp_path / "w", on_step=lambda s, _: steps.append(s))
