@@ -166,7 +166,7 @@ def _check_label_studio(_root: Path) -> Iterator[Finding]:
 
 def _whoami(connection: Connection) -> str:
     with (
-        talking_to(connection.url, ServerError),
+        talking_to(connection.url),
         open_http(connection.url, connection.token) as http,
     ):
         answer = http.get("/api/current-user/whoami").raise_for_status()

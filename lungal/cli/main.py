@@ -24,8 +24,10 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="lungal",
+    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Active learning for lung findings on chest X-rays: choose, read, train, trace.",
     epilog="The straight part of the loop is `dvc repro`; these commands are the arrows round it.",
     context_settings={"help_option_names": ["-h", "--help"]},
