@@ -1,0 +1,14 @@
+"""`python -m benchmarks`: run all, print a line each."""
+
+from pathlib import Path
+
+from benchmarks import average_precision, serving
+
+if __name__ == "__main__":
+    print("macro AP, 1,000 films x 100 detections, lungal / pycocotools:")
+    print("   ", average_precision.run())
+    print("detection of 64 films of 1024 px, batches of 16 / one at a time:")
+    if Path("models/detector/run.json").exists():
+        print("   ", serving.run())
+    else:
+        print("    no models/detector here; `dvc repro` makes one")
