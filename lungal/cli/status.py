@@ -1,17 +1,18 @@
 """`lungal status`: where the loop stands, read from git and the files of the project."""
 
+import csv
 import json
+import os
 import subprocess
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from lungal.data.annotations import current_round, read_log
-from lungal.data.labels import pool, read_labels
 from lungal.errors import ServerError
 from lungal.paths import Paths, load_paths
 from lungal.records import Annotation
@@ -76,14 +77,14 @@ def show_rounds(rounds: list[Round], console: Console) -> None:
 
 
 def _round(report: dict[str, Any], log: list[Annotation]) -> Round:
-    verdicts = pd.Series([a.verdict for a in log if a.round == report["round"]], dtype=str)
+    verdicts = Counter[str](a.verdict for a in log if a.round == report["round"])
     return Round(
         number=report["round"],
         films=report["labelled_films"],
         boxes=report["labelled_boxes"],
         ap={iou: report["test"].get(f"macro_ap{iou}") for iou in IOUS},
         model_version=report["model_version"],
-        answers={str(verdict): int(n) for verdict, n in verdicts.value_counts().items()},
+        answers=dict(verdicts),
     )
 
 
@@ -108,6 +109,8 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _describe_films(paths: Paths) -> str:
+    from lungal.data.labels import pool, read_labels  # pandas takes a second
+
     log = read_log(paths.annotations)
     line = f"round {current_round(log)}: {len(log)} readings in {paths.annotations}"
     if not paths.labels.exists():
@@ -126,18 +129,17 @@ def _describe_films(paths: Paths) -> str:
 def _describe_queue(paths: Paths) -> str:
     if not paths.selection.exists():
         return "queue: nothing selected yet"
-    selection = pd.read_csv(paths.selection, dtype={"image_id": str})
-    if selection.empty:
+    with paths.selection.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
         return "queue: the pool is empty"
-    number = int(selection["round"].iloc[0])
+    number = int(rows[0]["round"])
     answered = {a.image_id for a in read_log(paths.annotations) if a.round == number}
-    open_films = [image_id for image_id in selection["image_id"] if image_id not in answered]
-    return f"queue of round {number}: {len(selection)} films chosen, {len(open_films)} not read yet"
+    unread = sum(row["image_id"] not in answered for row in rows)
+    return f"queue of round {number}: {len(rows)} films chosen, {unread} not read yet"
 
 
 def _describe_models(root: Path) -> str:
-    import os
-
     from lungal.tracking import MlflowRegistry, tracking_uri
 
     uri = tracking_uri(root, os.environ)

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -10,24 +8,14 @@ from lungal.detectors.tfod.progress import Progress
 from lungal.detectors.tfod.train import TfodTrainer
 from lungal.errors import DetectorError
 from lungal.params import DetectParams, TrainParams
-from lungal.records import CLASSES, Image
+from lungal.records import Image
 from lungal.testing import DetectorContract
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory):
-    work, _, _ = trained
-    out = tmp_path_factory.mktemp("model") / "detector"
-    weights = TfodTrainer().export(work, out)
-    run = {"model_version": f"r1-{weights[:8]}", "classes": list(CLASSES), "input_size": 96}
-    (out / "run.json").write_text(json.dumps(run))
-    return out
-
-
-def test_training_reports_losses_and_validations_and_learns(trained):
-    _, seen, best = trained
+def test_training_reports_losses_and_validations_and_learns(tiny_trained):
+    seen, best = tiny_trained.seen, tiny_trained.best
     losses = {step: m["train/total_loss"] for step, m in seen if "train/total_loss" in m}
     validations = {step: m for step, m in seen if "val/macro_ap40" in m}
     assert sorted(losses) == [10, 20, 30]
@@ -37,29 +25,28 @@ def test_training_reports_losses_and_validations_and_learns(trained):
     assert best["best_step"] in validations
 
 
-def test_a_finished_training_is_not_run_again(trained, records, model, train):
-    work, _, best = trained
+def test_a_finished_training_is_not_run_again(tiny_trained, tiny_records, tiny_model, tiny_train):
     again = TfodTrainer().fit(
-        records / "train",
-        records / "val",
-        model,
-        train,
-        work=work,
+        tiny_records / "train",
+        tiny_records / "val",
+        tiny_model,
+        tiny_train,
+        work=tiny_trained.work,
         on_step=lambda step, _: pytest.fail(f"step {step} ran again"),
     )
-    assert again == best
+    assert again == tiny_trained.best
 
 
 class KilledError(Exception):
     pass
 
 
-def test_a_training_that_was_killed_goes_on(records, model, train, tmp_path):
+def test_a_training_that_was_killed_goes_on(tiny_records, tiny_model, tiny_train, tmp_path):
     def die_at_15(step, metrics):
         if step >= 20:
             raise KilledError
 
-    arguments = (records / "train", records / "val", model, train)
+    arguments = (tiny_records / "train", tiny_records / "val", tiny_model, tiny_train)
     with pytest.raises(KilledError):
         TfodTrainer().fit(*arguments, work=tmp_path / "w", on_step=die_at_15)
     steps = []
@@ -69,50 +56,52 @@ def test_a_training_that_was_killed_goes_on(records, model, train, tmp_path):
     assert sorted(Progress.load(tmp_path / "w").validations) == [10, 20, 30]
 
 
-def test_other_parameters_start_afresh(trained, records, model, train, tmp_path):
-    arguments = (tmp_path / "w", records / "train", records / "val", model)
-    first = Progress.open(*arguments, train)
+def test_other_parameters_start_afresh(tiny_records, tiny_model, tiny_train, tmp_path):
+    arguments = (tmp_path / "w", tiny_records / "train", tiny_records / "val", tiny_model)
+    first = Progress.open(*arguments, tiny_train)
     first.record(10, {"val/macro_ap40": 0.5})
     first.save()
-    assert Progress.open(*arguments, train).validations == {10: {"val/macro_ap40": 0.5}}
-    other = train.model_copy(update={"learning_rate": 0.5})
+    assert Progress.open(*arguments, tiny_train).validations == {10: {"val/macro_ap40": 0.5}}
+    other = tiny_train.model_copy(update={"learning_rate": 0.5})
     assert Progress.open(*arguments, other).validations == {}
 
 
-def test_the_exported_folder_is_what_od_api_users_expect(exported):
-    assert (exported / "pipeline.config").read_text().startswith("model {")
-    assert "name: 'Atelectasis'" in (exported / "label_map.pbtxt").read_text()
-    assert (exported / "checkpoint" / "ckpt-0.index").exists()
-    assert (exported / "saved_model" / "saved_model.pb").exists()
+def test_the_exported_folder_is_what_od_api_users_expect(tiny_exported):
+    assert (tiny_exported / "pipeline.config").read_text().startswith("model {")
+    assert "name: 'Atelectasis'" in (tiny_exported / "label_map.pbtxt").read_text()
+    assert (tiny_exported / "checkpoint" / "ckpt-0.index").exists()
+    assert (tiny_exported / "saved_model" / "saved_model.pb").exists()
 
 
-def test_the_served_model_scores_what_validation_measured(exported, trained, records):
+def test_the_served_model_scores_what_validation_measured(
+    tiny_exported, tiny_trained, tiny_records
+):
     from lungal.evaluation.precision_recall import macro_ap
 
-    detector = SavedModelDetector(exported, DetectParams(batch_size=3))
-    films = list(read_records(records / "val"))
+    detector = SavedModelDetector(tiny_exported, DetectParams(batch_size=3))
+    films = list(read_records(tiny_records / "val"))
     found = list(detector.detect(image for image, _ in films))
     ap = macro_ap([truth for _, truth in films], found, 0.4)
-    assert ap == pytest.approx(trained[2]["val/macro_ap40"], abs=1e-6)
+    assert ap == pytest.approx(tiny_trained.best["val/macro_ap40"], abs=1e-6)
 
 
 class TestSavedModelDetector(DetectorContract):
     @pytest.fixture
-    def detector(self, exported):
-        return SavedModelDetector(exported, DetectParams(batch_size=4))
+    def detector(self, tiny_exported):
+        return SavedModelDetector(tiny_exported, DetectParams(batch_size=4))
 
 
-def test_a_film_that_is_not_square_gets_boxes_on_the_film(exported):
+def test_a_film_that_is_not_square_gets_boxes_on_the_film(tiny_exported):
     pixels = np.full((300, 180), 40, np.uint8)
     pixels[200:290, 20:110] = 220
-    detector = SavedModelDetector(exported, DetectParams(score_threshold=0))
+    detector = SavedModelDetector(tiny_exported, DetectParams(score_threshold=0))
     (found,) = detector.detect([Image("tall", pixels)])
     assert len(found) > 0
     assert found.boxes[:, [0, 2]].max() <= 180
     assert found.boxes[:, [1, 3]].max() <= 300
 
 
-def test_training_and_serving_see_the_same_pixels(records, tmp_path, exported):
+def test_training_and_serving_see_the_same_pixels(tmp_path):
     """What the network is fed: from the record through the API's input pipeline, and in serving."""
     from lungal.detectors.tfod import compat
 
@@ -148,10 +137,15 @@ def test_training_and_serving_see_the_same_pixels(records, tmp_path, exported):
     assert np.array_equal(trained_on.numpy(), seen.numpy())
 
 
-def test_missing_records_are_one_line(records, model, train, tmp_path):
+def test_missing_records_are_one_line(tiny_records, tiny_model, tiny_train, tmp_path):
     with pytest.raises(DetectorError, match=r"no \*\.tfrecord in .*dvc repro records"):
         TfodTrainer().fit(
-            tmp_path, records / "val", model, train, work=tmp_path / "w", on_step=lambda *_: None
+            tmp_path,
+            tiny_records / "val",
+            tiny_model,
+            tiny_train,
+            work=tmp_path / "w",
+            on_step=lambda *_: None,
         )
 
 
