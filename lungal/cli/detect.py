@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -89,12 +90,16 @@ def as_json(found: Detections, classes: tuple[str, ...]) -> dict[str, Any]:
     boxes = [
         {
             "label": classes[label],
-            "score": round(float(score), 4),
-            "box": [round(float(edge), 1) for edge in box],
+            "score": _short(score),
+            "box": [_short(edge) for edge in box],
         }
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
     ]
     return {"image_id": found.image_id, "detections": boxes}
+
+
+def _short(value: np.float32) -> float:
+    return float(str(value))  # the fewest digits that give the same float32 back
 
 
 def _read(films: list[Path], sources: dict[str, Path], refused: list[str]) -> Iterator[Image]:

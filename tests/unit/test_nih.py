@@ -1,4 +1,3 @@
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -265,14 +264,6 @@ def test_a_csv_that_is_no_csv(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"Data_Entry_2017\.csv"):
         read_entries(path)
-
-
-@pytest.fixture
-def nih_root() -> Path:
-    root = os.environ.get("LUNGAL_NIH_ROOT")
-    if not root:
-        pytest.skip("LUNGAL_NIH_ROOT is not set: no real films")
-    return Path(root)
 
 
 @pytest.mark.nih

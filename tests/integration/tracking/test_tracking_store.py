@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from lungal.data.images import encode_png
 from lungal.params import DetectParams
 from lungal.tracking import MlflowRegistry, Run, Tracker
 from lungal.tracking.entries import Entry
 from lungal.tracking.store import Store, connect
-
-MlflowClient = pytest.importorskip("mlflow").MlflowClient
 
 
 @pytest.fixture

@@ -1,0 +1,56 @@
+"""A small project as it stands before the stage `train`, and the stage in a process of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lungal.params import ModelParams, TrainParams
+from lungal.paths import load_paths
+from lungal.tuning.winner import Winner
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATHS = load_paths(REPOSITORY / "dvc.yaml")
+
+
+def lay_out(folder: Path, records: Path, model: ModelParams, train: TrainParams) -> Path:
+    """Write all that the stage `train` reads into a folder, and return it.
+
+    Args:
+        folder: the project's, new or empty.
+        records: with the folders train and val.
+        model: for params.yaml.
+        train: for params.yaml, and what the search is said to have found.
+    """
+    (folder / PATHS.labels).parent.mkdir(parents=True)
+    for hashed in (PATHS.labels, PATHS.manifest):  # a round is told from another by their bytes
+        (folder / hashed).write_bytes(hashed.name.encode())
+    shutil.copytree(records, folder / PATHS.records)
+    raw = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    profile = raw["profiles"][raw["profile"]]
+    profile["model"] |= model.model_dump(mode="json")
+    profile["train"] |= train.model_dump(mode="json")
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    Winner(train).write(folder / PATHS.best)
+    return folder
+
+
+def start_training(
+    folder: Path, log: Path, variables: Mapping[str, str] | None = None
+) -> "subprocess.Popen[Any]":
+    """Run the stage in a project; what it says goes to `log`."""
+    dropped = {"MLFLOW_TRACKING_URI", "TF_CONFIG"}
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipelines.train"],
+            cwd=folder,
+            env=inherited | {"PYTHONPATH": str(REPOSITORY)} | dict(variables or {}),
+            stdout=sink,
+            stderr=sink,
+        )
