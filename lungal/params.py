@@ -111,8 +111,12 @@ class ModelParams(Section):
     @model_validator(mode="after")
     def fit_the_pyramid(self) -> Self:
         # The OD API's own limits, which it would report from deep inside a graph.
-        if self.architecture.startswith("efficientdet") and self.input_size % 128:
-            raise ValueError(f"{self.architecture} needs an input_size that is a multiple of 128")
+        if self.architecture.startswith("efficientdet") and (
+            self.input_size % 128 or self.input_size == 128
+        ):
+            raise ValueError(
+                f"{self.architecture} needs an input_size that is a multiple of 128, from 256"
+            )
         if self.architecture == "ssd_resnet50_fpn" and self.input_size <= 128:
             raise ValueError(f"{self.architecture} needs an input_size above 128")
         return self

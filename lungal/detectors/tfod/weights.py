@@ -8,10 +8,16 @@ from typing import Any
 from urllib.parse import urlparse
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from lungal.data.files import whole_file, whole_folder
 from lungal.errors import DetectorError
 from lungal.params import ModelParams
+
+Weights = NDArray[np.float32]
+KERNEL_AND_BIAS, BATCH_NORM = 2, 4
+"""How many arrays such layers hold; a batch normalisation's are gamma, beta, mean and variance."""
 
 KERAS_BACKBONES = {
     "ssd_mobilenet_v2": "MobileNetV2",
@@ -110,14 +116,34 @@ def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
     # The API's backbones are keras.applications' own, layer for layer, cut at the last feature map:
     # pairing layers in order and comparing every shape is exact, whatever the layers are called.
     pairs = list(zip(_weighted(source), _weighted(_backbone(network)), strict=False))
-    for theirs, ours in pairs:
-        if [w.shape for w in theirs.weights] != [w.shape for w in ours.weights]:
+    values = _without_lost_biases(pairs)
+    for (theirs, ours), weights_of_layer in zip(pairs, values, strict=True):
+        if [w.shape for w in weights_of_layer] != [tuple(w.shape) for w in ours.weights]:
             raise DetectorError(
                 f"model.initial_weights: layer {theirs.name} of {weights} does not fit layer "
                 f"{ours.name} of {model.architecture} at depth {model.depth_multiplier}"
             )
+    for (_, ours), weights_of_layer in zip(pairs, values, strict=True):
+        ours.set_weights(weights_of_layer)
+
+
+def _without_lost_biases(pairs: list[tuple[Any, Any]]) -> list[list[Weights]]:
+    """Return each source layer's weights as its partner holds them.
+
+    The API's ResNets have no bias where a batch normalisation follows; keras.applications' do.
+    Taking it off the moving mean of that normalisation gives the same network.
+    """
+    values: list[list[Weights]] = []
+    bias: Weights | None = None
     for theirs, ours in pairs:
-        ours.set_weights(theirs.get_weights())
+        weights = theirs.get_weights()
+        if len(weights) == KERNEL_AND_BIAS and len(ours.weights) == 1:
+            *weights, bias = weights
+        elif bias is not None and len(weights) == BATCH_NORM:
+            gamma, beta, mean, variance = weights
+            weights, bias = [gamma, beta, mean - bias, variance], None
+        values.append(weights)
+    return values
 
 
 def _backbone(network: Any) -> Any:
