@@ -129,7 +129,7 @@ class AugmentParams(Section):
     contrast: Fraction = 0.2
     crop: bool = True
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Random zoom out, as a share of the film's side."""
+    """Random zoom in and out, as a share of the film's side."""
     box_jitter: Annotated[float, Field(ge=0, le=0.2)] = 0.0
 
 

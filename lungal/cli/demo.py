@@ -166,11 +166,12 @@ def _say_where(playground: Playground) -> None:
     playground.console.print(
         f"\nAll of it stays: branch [bold]{playground.branch}[/], folder "
         f"[bold]{playground.folder}[/].\n"
-        f"  cd {playground.folder}\n"
-        "  make ui                             compare the rounds in MLflow\n"
-        "  uv run lungal label-studio status   the queue of the next round, and where it is\n"
-        "  uv run lungal status                where the loop stands\n"
-        "  uv run dvc metrics diff HEAD~2\n"
+        f"  cd {playground.folder} && source .venv/bin/activate\n"
+        "  make ui                      compare the rounds in MLflow\n"
+        "  lungal label-studio status   where the queue of the next round waits to be read\n"
+        "  lungal status                where the loop stands\n"
+        "  dvc metrics diff HEAD~2      what the second round changed\n"
+        "  lungal label-studio stop     when you have seen enough\n"
         f"Remove it: git worktree remove --force {playground.folder}; "
         f"git branch -D {playground.branch}",
         highlight=False,

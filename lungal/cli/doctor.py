@@ -124,8 +124,8 @@ def _check_films(root: Path) -> Iterator[Finding]:
     mend = "set data.root in params.yaml or LUNGAL_NIH_ROOT; `lungal data fetch` brings NIH's films"
     if folder is None:
         yield Finding("films", "bad", "data.source is nih and no folder is named", mend)
-    elif not (Path(folder) / "BBox_List_2017.csv").exists():
-        yield Finding("films", "bad", f"no BBox_List_2017.csv in {folder}", mend)
+    elif not any(Path(folder).glob("BBox_List_2017*.csv")):
+        yield Finding("films", "bad", f"no BBox_List_2017*.csv in {folder}", mend)
     else:
         yield Finding("films", "ok", f"{folder}; `lungal data check` looks closer")
 

@@ -92,6 +92,7 @@ def _mend_tensorflow() -> None:
     from tensorflow.python.ops import control_flow_ops
 
     tf.get_logger().setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.WARNING)  # a line per checkpoint
     # The API's own way of switching between training and inference.
     warnings.filterwarnings("ignore", message=".*set_learning_phase.*", category=UserWarning)
     for name in ("case", "cond"):  # tf_slim's decoder

@@ -1,5 +1,6 @@
 """What the machine has decides how training is spread and in which precision it computes."""
 
+import functools
 import json
 import os
 from typing import Any, Literal
@@ -10,6 +11,7 @@ BFLOAT16_SINCE = (8, 0)
 """NVIDIA compute capability from which bfloat16 runs on tensor cores (Ampere)."""
 
 
+@functools.cache  # a process may join a cluster only once
 def make_strategy() -> Any:
     """Return the `tf.distribute.Strategy` for this machine; call it before any other TF work.
 
@@ -22,10 +24,7 @@ def make_strategy() -> Any:
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        try:
-            tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003
-        except RuntimeError:  # devices were initialised by an earlier training of this process
-            break
+        tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003
     if "cluster" in json.loads(os.environ.get("TF_CONFIG") or "{}"):
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -37,6 +36,14 @@ def make_strategy() -> Any:
 def is_chief(strategy: Any) -> bool:
     """Whether this process writes what all workers share."""
     return bool(strategy.extended.should_checkpoint)
+
+
+def wait_for_all(strategy: Any) -> None:
+    """Return when every worker has come this far."""
+    import tensorflow as tf
+
+    one = strategy.run(lambda: tf.constant(1.0))
+    strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
 
 
 def use_bfloat16(mixed_precision: Literal["auto", "on", "off"]) -> bool:

@@ -40,7 +40,9 @@ class Progress:
                 return cls(work, model, params, key, seen, saved["finished"])
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        return cls(work, model, params, key)
+        afresh = cls(work, model, params, key)
+        afresh.save()
+        return afresh
 
     @classmethod
     def load(cls, work: Path) -> "Progress":

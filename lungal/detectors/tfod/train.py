@@ -15,9 +15,8 @@ import numpy as np
 
 from lungal.data.tfrecords import read_records
 from lungal.detectors.protocol import OnStep
-from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.config import MAX_DETECTIONS, build_config
-from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16
+from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16, wait_for_all
 from lungal.detectors.tfod.export import export_model
 from lungal.detectors.tfod.network import as_batch, build_network, make_server, read_output
 from lungal.detectors.tfod.progress import Progress
@@ -38,7 +37,8 @@ class TfodTrainer:
     """A `Trainer` on the TF2 Object Detection API.
 
     Spread over what the machine has (`devices.make_strategy`). With several workers each calls
-    `fit` with the same arguments; the chief alone calls `on_step` and keeps files.
+    `fit` with the same arguments, `work` being a folder that all of them see; the chief alone
+    calls `on_step` and writes there.
     """
 
     def fit(
@@ -53,10 +53,13 @@ class TfodTrainer:
     ) -> dict[str, float]:
         """See `Trainer.fit`."""
         _check_records(train, val)
+        strategy = _start(params.seed)
+        if is_chief(strategy):
+            Progress.open(work, train, val, model, params)
+        wait_for_all(strategy)
         progress = Progress.open(work, train, val, model, params)
         if progress.finished:
             return progress.best
-        strategy = _fresh_process_state()
         with _precision(bfloat16=use_bfloat16(params.mixed_precision)) as bfloat16:
             config = build_config(
                 model, params, records=train, label_map=train / "label_map.pbtxt", bfloat16=bfloat16
@@ -100,6 +103,11 @@ class _Loop:
     def run(self, val: list[tuple[Image, GroundTruth]], on_step: OnStep) -> None:
         """Train from the last checkpoint to the last step, validating on the way."""
         start = self._restore()
+        if self._agree({"start": float(start)})["start"] != start:
+            raise DetectorError(
+                f"this worker would go on from step {start}, the chief from another: "
+                f"{self.progress.work} must be a folder that all workers share"
+            )
         batches = iter(self._batches(seed=self.progress.params.seed + start))
         total, every = self.config.train_config.num_steps, self.progress.params.validate_every
         clock, logged = time.monotonic(), start
@@ -245,13 +253,14 @@ def _check_records(train: Path, val: Path) -> None:
             raise DetectorError(f"no *.tfrecord in {folder}; `dvc repro records` makes them")
 
 
-def _fresh_process_state() -> Any:
-    """Forget the graph of an earlier training in this process and return the strategy."""
-    compat.install()
+def _start(seed: int) -> Any:
+    """Forget an earlier training of this process, seed everything, and return the strategy."""
+    strategy = make_strategy()
     import tensorflow as tf
 
     tf.keras.backend.clear_session()
-    return make_strategy()
+    tf.keras.utils.set_random_seed(seed)
+    return strategy
 
 
 def _serve_mode(network: Any) -> None:
