@@ -86,7 +86,8 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
             if sha256:
                 _check(part, sha256, name=url)
     except httpx.HTTPError as error:
-        raise DetectorError(f"model.initial_weights: {url}: {error}") from None
+        line = (str(error) or repr(error)).splitlines()[0]  # httpx adds where to read about it
+        raise DetectorError(f"model.initial_weights: {url}: {line}") from None
 
 
 def _check(path: Path, sha256: str, name: str | None = None) -> None:

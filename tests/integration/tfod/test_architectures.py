@@ -14,7 +14,7 @@ from lungal.records import CLASSES
 
 pytestmark = pytest.mark.slow
 
-BEHIND_THE_LAST_FEATURE_MAP = ("top_", "post_", "stack_6/block_1/")
+BEHIND_THE_LAST_FEATURE_MAP = ("top_", "post_", "logits", "stack_6/block_1/")
 """Layers of a backbone that the API builds and does not use."""
 
 MASS = CLASSES.index("Mass")

@@ -1,0 +1,176 @@
+"""One training on several devices, by several workers, and in bfloat16."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from plugins.trainable_project import PATHS, lay_out, start_training
+
+from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.devices import use_bfloat16
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.params import ModelParams, TrainParams
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+MIRRORED = """
+import json, sys
+from pathlib import Path
+from lungal.detectors.tfod import compat
+compat.install()
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_visible_devices([], "GPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import numpy as np
+from lungal.data.tfrecords import read_records
+from lungal.detectors.tfod.devices import make_strategy
+from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.params import DetectParams, ModelParams, TrainParams
+from lungal.records import CLASSES
+
+records, work, model, train = sys.argv[1:]
+records, work, seen = Path(records), Path(work), []
+best = TfodTrainer().fit(
+    records / "train", records / "val", ModelParams.model_validate_json(model),
+    TrainParams.model_validate_json(train), work=work / "training",
+    on_step=lambda step, metrics: seen.append((step, dict(metrics))),
+)
+weights = TfodTrainer().export(work / "training", work / "detector")
+run = {"model_version": f"r1-{weights[:8]}", "classes": CLASSES, "input_size": 96}
+(work / "detector/run.json").write_text(json.dumps(run))
+detector = SavedModelDetector(work / "detector", DetectParams(score_threshold=0.0))
+found = list(detector.detect(image for image, _ in read_records(records / "val")))
+print(json.dumps({
+    "replicas": make_strategy().num_replicas_in_sync, "seen": seen, "best": best,
+    "boxes": sum(len(film) for film in found),
+    "finite": all(bool(np.isfinite(film.boxes).all()) for film in found),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def short(tiny_train: TrainParams) -> TrainParams:
+    return tiny_train.model_copy(update={"steps": 10, "validate_every": 10})
+
+
+def test_two_devices_train_one_model(
+    tiny_records: Path, tiny_model: ModelParams, short: TrainParams, tmp_path: Path
+) -> None:
+    models = (tiny_model.model_dump_json(), short.model_dump_json())
+    done = subprocess.run(
+        [sys.executable, "-c", MIRRORED, tiny_records, tmp_path, *models],
+        env=without_cluster(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["replicas"] == 2
+    losses = {step: m["train/total_loss"] for step, m in told["seen"] if "train/total_loss" in m}
+    assert list(losses) == [10]
+    assert np.isfinite(losses[10])
+    assert 0 <= told["best"]["val/macro_ap40"] <= 1
+    assert told["finite"]
+    assert told["boxes"] > 0
+
+
+def test_two_workers_train_one_model(
+    tiny_records: Path, tiny_model: ModelParams, short: TrainParams, tmp_path: Path
+) -> None:
+    """The stage itself, twice, with TF_CONFIG: the chief writes everything, both end well."""
+    project = lay_out(tmp_path / "project", tiny_records, tiny_model, short)
+    logs = [tmp_path / f"worker-{number}.txt" for number in (0, 1)]
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    tasks = [{"type": "worker", "index": index} for index in (0, 1)]
+    workers = [
+        start_training(project, log, {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})})
+        for log, task in zip(logs, tasks, strict=True)
+    ]
+    try:
+        codes = [worker.wait(timeout=800) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert codes == [0, 0], "".join(log.read_text()[-3000:] for log in logs)
+    run = json.loads((project / PATHS.model / "run.json").read_text())
+    assert run["best_step"] == 10
+    assert (project / PATHS.model / "saved_model/saved_model.pb").exists()
+    assert [path.name for path in (project / "models").iterdir()] == ["detector"]
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{project}/mlruns/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'lungal'")
+    (tracked,) = client.search_runs([experiment.experiment_id])
+    (loss,) = client.get_metric_history(tracked.info.run_id, "train/total_loss")
+    assert np.isfinite(loss.value)
+
+
+def without_cluster() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def test_bfloat16_trains_and_leaves_no_trace(
+    tiny_records: Path, tiny_model: ModelParams, short: TrainParams, tmp_path: Path
+) -> None:
+    compat.install()
+    import tensorflow as tf
+
+    seen: dict[int, Any] = {}
+    policies: list[str] = []
+
+    def on_step(step: int, metrics: Any) -> None:
+        policies.append(tf.keras.mixed_precision.global_policy().name)
+        seen.setdefault(step, {}).update(metrics)
+
+    TfodTrainer().fit(
+        tiny_records / "train",
+        tiny_records / "val",
+        tiny_model,
+        short.model_copy(update={"mixed_precision": "on"}),
+        work=tmp_path / "training",
+        on_step=on_step,
+    )
+    assert np.isfinite(seen[10]["train/total_loss"])
+    assert 0 <= seen[10]["val/macro_ap40"] <= 1
+    assert set(policies) == {"mixed_bfloat16"}
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+    TfodTrainer().export(tmp_path / "training", tmp_path / "detector")  # in float32
+    assert (tmp_path / "detector/saved_model/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "chosen"),
+    [([], False), ([(7, 5)], False), ([(8, 0)], True), ([(9, 0), (7, 5)], False), ([None], False)],
+)
+def test_auto_follows_the_gpus(
+    capabilities: list[tuple[int, int] | None], chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compat.install()
+    import tensorflow as tf
+
+    details = [{} if c is None else {"compute_capability": c} for c in capabilities]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: range(len(details)))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
+    assert use_bfloat16("auto") is chosen
+    assert use_bfloat16("on") is True
+    assert use_bfloat16("off") is False
