@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's own usage errors have it
             raise
-        sys.stderr.write(f"lungal: {error.format_message()}\n")
+        if line := error.format_message():  # none after the help of a bare `lungal`
+            sys.stderr.write(f"lungal: {line}\n")
         return 2
     return code if isinstance(code, int) else 0

@@ -93,10 +93,10 @@ def _augmentations(augment: AugmentParams, size: int) -> list[Message]:
         crop = {
             "min_object_covered": 0.0,
             "min_aspect_ratio": 0.75,
-            "max_aspect_ratio": 1.33,
+            "max_aspect_ratio": 3.0,
             "min_area": 0.75,
             "max_area": 1.0,
-            "overlap_thresh": 0.3,
+            "overlap_thresh": 0.0,
         }
         options.append({"random_crop_image": crop})
     if augment.scale:

@@ -112,7 +112,7 @@ class _Loop:
         total, every = self.config.train_config.num_steps, self.progress.params.validate_every
         clock, logged = time.monotonic(), start
         for step in range(start + 1, total + 1):
-            losses = self._train_step(batches)
+            losses = self._advance(batches)
             if step % LOG_EVERY == 0 or step == total:
                 speed = (step - logged) / (time.monotonic() - clock)
                 self._tell(on_step, step, self._read(losses, speed, step))
@@ -130,6 +130,17 @@ class _Loop:
                 self._save()
         if is_chief(self.strategy):
             self.progress.save(finished=True)
+
+    def _advance(self, batches: Any) -> Any:
+        import tensorflow as tf
+
+        try:
+            return self._train_step(batches)
+        except tf.errors.DataLossError as error:
+            line = str(error.message).splitlines()[0]
+            raise DetectorError(
+                f"the training records are damaged ({line}); dvc repro -f records@train"
+            ) from None
 
     def _step_on_all_replicas(self, batches: Any) -> Any:
         import tensorflow as tf
