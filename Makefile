@@ -6,6 +6,7 @@ SHELL := /bin/bash
 SOURCE ?= phantom
 NIH ?=
 PORT ?= 5000
+PYTEST ?= -n 2 --dist loadfile
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 export PATH := $(CURDIR)/.uv/bin:$(PATH)

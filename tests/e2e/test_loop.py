@@ -72,7 +72,7 @@ def test_new_readings_spared_what_they_do_not_touch(played: Project) -> None:
 
 def test_metrics_can_be_compared_between_rounds(played: Project) -> None:
     shown = played.do("dvc", "metrics", "diff", "--all", "--json", "HEAD~2")
-    differences = json.loads(shown)["diff"]["reports/metrics.json"]
+    differences = json.loads(shown)["reports/metrics.json"]
     before, after = (played.at(f"round {n}", "reports/metrics.json") for n in (1, 2))
     for name in ("macro_ap30", "macro_ap40", "macro_ap50"):
         found = differences[f"test.{name}"]
