@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,9 +87,7 @@ class Project:
 
     def do(self, *command: Command, cwd: Path | None = None, given: str = "") -> str:
         """Run a command that must succeed; return what it printed."""
-        began = time.monotonic()
         done = self.run(*command, cwd=cwd, given=given)
-        print(f"{time.monotonic() - began:6.1f} s", *command[:4], file=sys.__stderr__)
         if done.returncode:
             raise AssertionError(
                 f"{' '.join(map(str, command))}: exit code {done.returncode}\n"

@@ -17,7 +17,13 @@ from pipelines.stage import PATHS
 SIDE = 256
 SIDES = ("x1", "y1", "x2", "y2")
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODEL = {"model_version": "r2-0a1b2c3d", "round": 2, "run_key": "0123456789abcdef"}
+MODEL = {
+    "model_version": "r2-0a1b2c3d",
+    "round": 2,
+    "run_key": "0123456789abcdef",
+    "labelled_films": 80,
+    "labelled_boxes": 71,
+}
 
 
 def make_project(films_per_part=12):

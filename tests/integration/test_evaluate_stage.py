@@ -12,6 +12,7 @@ from examined_project import MODEL, examine, make_project
 
 from lungal.data.detections import read_detections
 from lungal.data.manifest import read_truth
+from lungal.records import CLASSES
 from pipelines import evaluate
 from pipelines.stage import PATHS
 
@@ -86,7 +87,13 @@ def test_it_writes_metrics_plots_and_a_gallery(notebook):
 
 
 def test_metrics_and_tables_agree(metrics):
-    assert set(metrics) == {"test", "val"}
+    assert {name: metrics[name] for name in ("round", "labelled_films", "labelled_boxes")} == {
+        "round": 2,
+        "labelled_films": 80,
+        "labelled_boxes": 71,
+    }
+    assert metrics["model_version"] == MODEL["model_version"]
+    assert set(metrics["test_ap40"]) == set(CLASSES)
     assert metrics["test"]["films"] == 12
     assert 0 < metrics["test"]["macro_ap50"] < metrics["test"]["macro_ap30"] <= 1
     bars = pd.read_csv(PATHS.plots / "average_precision.csv")

@@ -214,7 +214,7 @@ def test_films_of_nih(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nowhere.state == "bad"
     assert "lungal data fetch" in nowhere.mend
     monkeypatch.setenv("LUNGAL_NIH_ROOT", str(project / "nih"))
-    assert "no BBox_List_2017.csv" in findings(project)["films"].seen
+    assert "no BBox_List_2017" in findings(project)["films"].seen
     (project / "nih").mkdir()
     (project / "nih/BBox_List_2017.csv").touch()
     assert findings(project)["films"].state == "ok"

@@ -8,7 +8,7 @@ from lungal.data.files import whole_folder
 from lungal.data.tfrecords import write_label_map
 from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.config import build_config
-from lungal.detectors.tfod.network import build_network, make_server, save_server
+from lungal.detectors.tfod.network import build_network, make_server, save_server, serve_mode
 from lungal.detectors.tfod.progress import Progress
 from lungal.errors import DetectorError
 
@@ -32,6 +32,7 @@ def export_model(work: Path, out: Path) -> str:
         raise DetectorError(f"{work} holds no validated training to export")
     config = build_config(progress.model, progress.params)
     network = build_network(config, training=False)
+    serve_mode(network)
     server = make_server(network, progress.model.input_size)
     checkpoint = tf.train.Checkpoint(model=network)
     status = checkpoint.restore(newest)

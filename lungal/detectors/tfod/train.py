@@ -18,7 +18,13 @@ from lungal.detectors.protocol import OnStep
 from lungal.detectors.tfod.config import MAX_DETECTIONS, build_config
 from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16, wait_for_all
 from lungal.detectors.tfod.export import export_model
-from lungal.detectors.tfod.network import as_batch, build_network, make_server, read_output
+from lungal.detectors.tfod.network import (
+    as_batch,
+    build_network,
+    make_server,
+    read_output,
+    serve_mode,
+)
 from lungal.detectors.tfod.progress import Progress
 from lungal.detectors.tfod.weights import load_initial
 from lungal.errors import DetectorError
@@ -187,7 +193,7 @@ class _Loop:
     def _restore(self) -> int:
         import tensorflow as tf
 
-        _serve_mode(self.network)
+        serve_mode(self.network)
         blank = np.zeros((1, *[self.progress.model.input_size] * 2), np.uint8)
         self.server(tf.constant(as_batch(list(blank))))  # makes the variables
         # Not `self.latest.latest_checkpoint`: workers other than the chief keep no files.
@@ -272,14 +278,6 @@ def _start(seed: int) -> Any:
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     return strategy
-
-
-def _serve_mode(network: Any) -> None:
-    # Read while a tf.function is traced: eager_train_step sets both to True in its own trace.
-    import tensorflow as tf
-
-    network._is_training = False  # noqa: SLF001  as the API's own eval loop does
-    tf.keras.backend.set_learning_phase(0)
 
 
 @contextmanager
