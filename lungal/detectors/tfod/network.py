@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, clip, from_normalised
+from lungal.boxes import FloatArray, area, clip, from_normalised
 from lungal.detectors.tfod import compat
 from lungal.records import CLASSES, Detections
 
@@ -83,18 +83,18 @@ def read_output(
         image_id: its film.
         width: of the film, pixels.
         height: of the film, pixels.
-        threshold: detections with a lower score are dropped.
+        threshold: detections with a lower score are dropped, as are boxes beyond the film.
         limit: at most so many detections are kept.
     """
     scores = np.asarray(output["detection_scores"][row], np.float32)
-    order = np.argsort(-scores, kind="stable")
-    keep = order[scores[order] >= threshold][:limit]
     side = max(width, height)  # `prepare` pads to a square of this side
-    boxes = clip(from_normalised(output["detection_boxes"][row][keep], side, side), width, height)
+    boxes = clip(from_normalised(output["detection_boxes"][row], side, side), width, height)
+    order = np.argsort(-scores, kind="stable")
+    # A box in the padding has nothing left of it.
+    keep = order[(scores[order] >= threshold) & (area(boxes[order]) > 0)][:limit]
     labels = np.asarray(output["detection_classes"][row][keep], np.int32) - 1
-    return Detections(
-        image_id, boxes, np.clip(scores[keep], 0, 1), labels, _class_scores(output, row, keep)
-    )
+    sure = np.clip(scores[keep], 0, 1)
+    return Detections(image_id, boxes[keep], sure, labels, _class_scores(output, row, keep))
 
 
 def _class_scores(output: Any, row: int, keep: NDArray[np.intp]) -> FloatArray | None:
