@@ -17,7 +17,9 @@ from lungal.params import DataParams, SubsetParams, load_params
 if TYPE_CHECKING:
     from lungal.data.sources.intake import Progress as Report
 
-app = typer.Typer(help="Bring NIH's films; look at what a folder of films holds.")
+app = typer.Typer(
+    no_args_is_help=True, help="Bring NIH's films; look at what a folder of films holds."
+)
 
 PARAMS = Path("params.yaml")
 SHOWN = 20

@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"lungal: {error}\n")
         return error.exit_code
     except typer.Exit as done:
+        if done.exit_code == INTERRUPTED:
+            sys.stderr.write("lungal: interrupted\n")
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("lungal: interrupted\n")
