@@ -96,8 +96,8 @@ def prepare(pixels: Pixels, size: int) -> Pixels:
 
     A film that is not square is padded with black at the right or the bottom, so that the box
     geometry is one scale factor (`prepared_scale`). Shrinking uses an area filter: the OD API's
-    own resizer has no anti-aliasing, and a model trained through one and served through the other
-    loses a fifth of its AP (docs/results.md).
+    own resizer has no anti-aliasing, and a model trained on pictures of one size and served those
+    of another through it loses AP (docs/results.md).
     """
     height, width = pixels.shape
     side = max(height, width)
