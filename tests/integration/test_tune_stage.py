@@ -56,7 +56,8 @@ def test_search_writes_its_outputs_though_mlflow_is_away(
     rows = (tmp_path / "tuning/trials.csv").read_text().splitlines()
     assert len(rows) == 4
     assert best["value"] == best["train"]["learning_rate"] >= 0.002
-    assert best["train"]["steps"] == 300
+    profiles = yaml.safe_load((tmp_path / "params.yaml").read_text())["profiles"]
+    assert best["train"]["steps"] == profiles["demo"]["train"]["steps"]  # not the trials' few
     entries = journal(tmp_path)
     nested = [
         entry for entry in entries if entry["operation"] == "open" and entry["data"]["parent"]
