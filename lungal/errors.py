@@ -13,6 +13,7 @@
     ├── EvaluationError             truths and detections that cannot be judged together
     ├── SelectionError              a selection that does not follow its scores
     ├── PromotionError              a promotion of a model that is not there
+    ├── PseudonymError              no key, or a poor one, for the names of films and readers
     ├── DetectorError               a model folder, checkpoint or weight file that cannot be used
     └── ServerError                 Label Studio, MLflow or a download server does not answer
         └── TokenError              it answers, but not to us
@@ -87,6 +88,12 @@ class SelectionError(LungalError):
 
 class PromotionError(LungalError):
     """There is nothing to promote."""
+
+
+class PseudonymError(LungalError):
+    """Films and readers cannot be given pseudonyms: the key is missing or too short."""
+
+    exit_code = 3
 
 
 class DetectorError(LungalError):

@@ -90,6 +90,36 @@ class LabelParams(Section):
     seed: int = 0
 
 
+class ReadingParams(Section):
+    """What several readings of a film become, and how readers are judged."""
+
+    policy: Literal["any", "majority", "fusion", "adjudicate"] = "adjudicate"
+    """any: every box that somebody drew | majority: boxes that most drew | fusion: boxes that most
+    drew, averaged | adjudicate: as fusion, but a disputed film waits until it is read once more."""
+    iou: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """Overlap from which two boxes of a finding are the same."""
+    adjudicate_below: Fraction = 0.5
+    """Agreement of a film's readings below which it is disputed."""
+    weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Reader to weight in `fusion` and `majority`; 1 for those who are not named."""
+    idle_seconds: Positive = 300
+    """What a reading counts for at most: a film left open over lunch is not work."""
+
+
+class CrossfitParams(Section):
+    """Detectors that look at training films which they have not seen, for re-reading."""
+
+    folds: Annotated[int, Field(ge=0)] = 0
+    """0: no film is re-read. Else as many detectors, each trained without its share of films."""
+    steps: Positive = 300
+
+    @model_validator(mode="after")
+    def leave_something_to_train_on(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds must be 0 or at least 2: one fold leaves nothing to train on")
+        return self
+
+
 class RecordsParams(Section):
     """How labelled films become TFRecords."""
 
@@ -222,7 +252,10 @@ class SelectParams(Section):
     without_detections: Literal["first", "last"] = "last"
     """Where films without a detection above the threshold stand in the ranking."""
     budget: Positive = 20
+    """Films a round, whatever they are read for."""
     one_per_patient: bool = True
+    reread_fraction: Fraction = 0.1
+    """Share of the budget for training films whose boxes look wrong (needs crossfit.folds)."""
     seed: int = 0
 
 
@@ -233,6 +266,16 @@ class QueueParams(Section):
     draw_threshold: Fraction = 0.1
     """Detections from this score up are pre-drawn."""
     max_boxes: Positive = 10
+    blind_fraction: Fraction = 0.2
+    """Share of the films that are sent without boxes, to see what the boxes do to readers."""
+    control_fraction: Fraction = 0.1
+    """Share of the budget for films whose truth is known, unmarked."""
+    readers: Annotated[int, Field(ge=1, le=9)] = 2
+    """How many read each film of the overlap."""
+    overlap_fraction: Fraction = 0.25
+    """Share of the films that `readers` read; the others are read once."""
+    pseudonyms: bool = True
+    """Write readers down as keyed hashes of their addresses, not as their addresses."""
 
 
 class Profile(Section):
@@ -241,6 +284,7 @@ class Profile(Section):
     model: ModelParams
     train: TrainParams
     tune: TuneParams
+    crossfit: CrossfitParams
 
 
 class Params(Section):
@@ -250,6 +294,7 @@ class Params(Section):
     data: DataParams
     split: SplitParams
     label: LabelParams
+    reading: ReadingParams
     records: RecordsParams
     detect: DetectParams
     evaluate: EvaluateParams
@@ -268,6 +313,10 @@ class Params(Section):
     @property
     def tune(self) -> TuneParams:
         return self.profiles[self.profile].tune
+
+    @property
+    def crossfit(self) -> CrossfitParams:
+        return self.profiles[self.profile].crossfit
 
 
 def load_params(path: Path) -> Params:

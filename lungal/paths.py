@@ -18,6 +18,7 @@ class Paths:
     quarantine: Path
     splits: Path
     annotations: Path
+    queue: Path
     labels: Path
     records: Path
     best: Path
@@ -27,6 +28,8 @@ class Paths:
     selection: Path
     metrics: Path
     plots: Path
+    readers: Path
+    readers_plots: Path
 
 
 def load_paths(path: Path) -> Paths:

@@ -36,8 +36,19 @@ CLASS_COLOURS = (
 made lighter and its black, which a film would hide, made violet. Always beside a name."""
 
 Split = Literal["train", "val", "test"]
-Verdict = Literal["finding", "no_finding", "unreadable", "skipped"]
-"""What a reader said of a whole film. `no_finding` is a label: zero boxes, trains as background."""
+Verdict = Literal["finding", "no_finding", "unreadable", "skipped", "deleted", "refused"]
+"""What a reader said of a whole film. `no_finding` is a label: zero boxes, trains as background.
+
+`deleted`: the reading was taken back on the server. `refused`: it could not be trusted, and the
+comment says why; what the reader had said before still stands.
+"""
+Role = Literal["label", "control", "reread", "adjudicate", "import"]
+"""Why a film was read: for its label, as a known case, because its boxes look wrong, because two
+readers disagreed, or elsewhere, before its boxes came in from a file."""
+BoxOrigin = Literal["accepted", "moved", "drawn"]
+"""What a reader did to a box: kept the model's, changed the model's, or drew it."""
+Confidence = Literal["low", "medium", "high"]
+"""How sure a reader is of a box."""
 
 
 def class_index(name: str) -> int:
@@ -70,13 +81,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """One finding drawn on a film: pixels, xyxy."""
+    """One finding drawn on a film: pixels, xyxy. The rest is known of a reader's boxes only."""
 
     label: str
     x1: float
     y1: float
     x2: float
     y2: float
+    origin: BoxOrigin | None = None
+    confidence: Confidence | None = None
+    comment: str | None = None
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
@@ -128,22 +142,70 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True)
-class Annotation:
-    """One reading of one film by one reader: a line of data/annotations.jsonl.
+class SeenBox:
+    """One detection as it was, or would have been, pre-drawn: pixels, xyxy; score in [0, 1]."""
 
-    source_id names the reading for good: two lines with the same source_id are the same reading.
-    An edit made later is a new line with another source_id and a later `at`.
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    score: float
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        return (self.x1, self.y1, self.x2, self.y2)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What became known of one reading of one film: a line of data/annotations.jsonl.
+
+    source_id names the event for good: two lines with the same source_id are the same event. An
+    edit or a deletion made later is a new line with another source_id and a later `at`. All
+    events of a reading share its `thread`.
     """
 
-    source_id: str
+    source_id: str  # "<thread>@<what tells this event from the others>"
     image_id: str
     round: int
-    reader: str
+    reader: str  # a pseudonym
     verdict: Verdict
     boxes: tuple[LabelledBox, ...]
     at: str  # when the reading was last saved: ISO 8601, UTC
     seconds: float | None = None  # time the reader spent on it
-    model_version: str | None = None  # whose boxes were pre-drawn
+    model_version: str | None = None  # whose boxes were pre-drawn, or would have been
+    role: Role = "label"
+    blind: bool = False  # no boxes were pre-drawn
+    deleted: tuple[LabelledBox, ...] = ()  # pre-drawn boxes that the reader removed
+    seen: tuple[SeenBox, ...] | None = None  # what the model saw, shown or not; None: not known
+    comment: str | None = None
+
+    @property
+    def thread(self) -> str:
+        """What the events of one reading have in common: first saved, edited, deleted."""
+        return self.source_id.partition("@")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One film that readers were asked for: a line of data/queue.jsonl.
+
+    What pull needs to know of a task and a reader must not: what it was for. `seen` is what the
+    model saw; a blind task does not show it.
+    """
+
+    round: int
+    image_id: str
+    rank: int  # 1 is read first
+    uncertainty: float  # in [0, 1]
+    reason: str
+    model_version: str
+    role: Role
+    blind: bool
+    readers: int  # how many are to read it
+    seen: tuple[SeenBox, ...]
+    at: str  # when it was queued: ISO 8601, UTC
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,3 +221,9 @@ class Task:
     width: int  # pixels
     height: int  # pixels
     detections: Detections = field(repr=False)
+    role: Role = "label"
+    blind: bool = False  # show no boxes
+    readers: int = 1  # how many are to read it
+    prior: str | None = None  # image_id of an earlier film of the same patient
+    readings: tuple[tuple[LabelledBox, ...], ...] = field(default=(), repr=False)
+    """Of an adjudication: the boxes of each reading that disagrees, without names."""

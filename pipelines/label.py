@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from lungal.data.annotations import current_round, read_log
-from lungal.data.labels import films, make_labels, pool, write_labels
+from lungal.data.labelling import make_labels
+from lungal.data.labels import disputed, films, pool, write_labels
 from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
 from lungal.params import Params
@@ -22,13 +23,15 @@ def label(params: Params) -> None:
         read_truth(PATHS.truth),
         log,
         params.label,
+        params.reading,
     )
     write_labels(PATHS.labels, labels)
     logger.info(
-        "round %d: %d training films labelled, %d in the pool, %d excluded",
+        "round %d: %d training films labelled, %d in the pool, %d disputed, %d excluded",
         current_round(log),
         len(films(labels, "train", "labelled")),
         len(pool(labels)),
+        len(disputed(labels)),
         len(films(labels, "train", "excluded")),
     )
 

@@ -104,8 +104,12 @@ def log_dataset(run: Run, path: Path, context: Context) -> None:
 
 def _sections(params: Params) -> dict[str, object]:
     whole = params.model_dump(mode="json", include={"profile", "data", "split", "label"})
+    # A name that MLflow takes for a parameter's is not any name that a reader may have.
+    reading = params.reading.model_dump(mode="json", exclude={"idle_seconds"})
+    reading["weights"] = json.dumps(reading["weights"], sort_keys=True)
     machine = {"model": params.model, "train": params.train, "tune": params.tune}
-    return whole | {name: section.model_dump(mode="json") for name, section in machine.items()}
+    sections = {name: section.model_dump(mode="json") for name, section in machine.items()}
+    return whole | {"reading": reading} | sections
 
 
 def _tagged() -> list[Path]:

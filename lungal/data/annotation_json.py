@@ -1,46 +1,31 @@
-"""One reading as one line of JSON, checked field by field on the way in."""
+"""One event of a reading as one line of JSON, checked field by field on the way in."""
 
 import json
-from datetime import datetime
-from typing import Annotated, Self
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
-from lungal.errors import AnnotationError, LungalError
-from lungal.records import Annotation, LabelledBox, Verdict, class_index
+from lungal.data.lines import Checked, Finding, Instant, Text, parse
+from lungal.data.seen_json import CheckedSeenBox, plain_seen, seen_boxes
+from lungal.records import Annotation, BoxOrigin, Confidence, LabelledBox, Role, Verdict
 
-Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
-
-class _Checked(BaseModel):
-    """Refuses unknown keys, text for numbers, and numbers that are not finite."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+KEPT_LINES = 2**16
+"""A pull reads the log twice, a watch every few seconds: most lines were checked before."""
 
 
-class _Box(_Checked):
-    label: str
+class _Box(Checked):
+    label: Finding
     x1: float
     y1: float
     x2: float
     y2: float
-
-    @field_validator("label")
-    @classmethod
-    def be_known(cls, label: str) -> str:
-        try:
-            class_index(label)
-        except LungalError as error:
-            raise ValueError(str(error)) from None
-        return label
+    origin: BoxOrigin | None = None
+    confidence: Confidence | None = None
+    comment: str | None = None
 
     @model_validator(mode="after")
     def have_area(self) -> Self:
@@ -49,23 +34,21 @@ class _Box(_Checked):
         return self
 
 
-class _Line(_Checked):
+class _Line(Checked):
     source_id: Text
     image_id: Text
     round: Annotated[int, Field(ge=1)]
     reader: Text
     verdict: Verdict
     boxes: list[_Box]
-    at: str
+    at: Instant
     seconds: Seconds | None = None
     model_version: str | None = None
-
-    @field_validator("at")
-    @classmethod
-    def be_an_instant(cls, at: str) -> str:
-        if datetime.fromisoformat(at).tzinfo is None:
-            raise ValueError(f"{at!r} lacks a time zone, such as Z")
-        return at
+    role: Role = "label"
+    blind: bool = False
+    deleted: Annotated[list[_Box], Field(default_factory=list)]
+    seen: list[CheckedSeenBox] | None = None
+    comment: str | None = None
 
     @model_validator(mode="after")
     def agree(self) -> Self:
@@ -76,34 +59,43 @@ class _Line(_Checked):
 
 def to_json(annotation: Annotation) -> str:
     """Return the annotation as one line of JSON, without the newline."""
-    boxes = [
-        {"label": b.label} | {side: float(getattr(b, side)) for side in ("x1", "y1", "x2", "y2")}
-        for b in annotation.boxes
-    ]
     fields = {name: getattr(annotation, name) for name in _Line.model_fields}
-    return json.dumps(fields | {"boxes": boxes}, ensure_ascii=False)
+    boxes: dict[str, Any] = {
+        "boxes": _plain(annotation.boxes),
+        "deleted": _plain(annotation.deleted),
+        "seen": None if annotation.seen is None else plain_seen(annotation.seen),
+    }
+    return json.dumps(fields | boxes, ensure_ascii=False)
 
 
+@lru_cache(maxsize=KEPT_LINES)
 def from_json(line: str) -> Annotation:
-    """Read and check one line.
+    """Read and check one line. A line that was read before is not checked anew.
 
     Raises:
         AnnotationError: if it is no JSON, lacks a field, has one too many, names an unknown
             class or verdict, or its boxes do not go with its verdict.
     """
-    try:
-        checked = _Line.model_validate(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"no JSON: {error}") from None
-    except ValidationError as error:
-        raise AnnotationError(_explain(error)) from None
+    checked = parse(_Line, line)
     fields = {name: getattr(checked, name) for name in _Line.model_fields}
-    boxes = tuple(LabelledBox(**box.model_dump()) for box in checked.boxes)
-    return Annotation(**(fields | {"boxes": boxes}))
+    boxes: dict[str, Any] = {
+        "boxes": _boxes(checked.boxes),
+        "deleted": _boxes(checked.deleted),
+        "seen": None if checked.seen is None else seen_boxes(checked.seen),
+    }
+    return Annotation(**(fields | boxes))
 
 
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+def _plain(boxes: Iterable[LabelledBox]) -> list[dict[str, Any]]:
+    # What nobody said of a box is left out: most lines of a log are boxes.
+    said = [{name: getattr(box, name) for name in _Box.model_fields} for box in boxes]
+    sides = [{side: float(box[side]) for side in ("x1", "y1", "x2", "y2")} for box in said]
+    return [
+        {name: value for name, value in (box | numbers).items() if value is not None}
+        for box, numbers in zip(said, sides, strict=True)
+    ]
+
+
+def _boxes(checked: Iterable[_Box]) -> tuple[LabelledBox, ...]:
+    names = tuple(_Box.model_fields)
+    return tuple(LabelledBox(**{name: getattr(box, name) for name in names}) for box in checked)

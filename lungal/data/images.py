@@ -91,6 +91,14 @@ def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
     return encoded.tobytes()
 
 
+def equalise(pixels: Pixels) -> Pixels:
+    """Return a (H, W) uint8 film with its local contrast evened out, for people to look at.
+
+    CLAHE (Zuiderveld 1994): clip limit 2, 8x8 tiles.
+    """
+    return np.asarray(cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(pixels), np.uint8)
+
+
 def prepare(pixels: Pixels, size: int) -> Pixels:
     """Return the (size, size) uint8 square that the network sees: in training and in serving.
 

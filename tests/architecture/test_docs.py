@@ -22,7 +22,7 @@ DOCS = [
 CODE = [
     path for folder in ("lungal", "pipelines") for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-MACHINE = ("model", "train", "tune")
+MACHINE = ("model", "train", "tune", "crossfit")
 SHIPPED = ("demo", "cpu", "gpu")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 WIDEST = 100
@@ -34,7 +34,7 @@ def read(path):
 
 def leaves(section, prefix=""):
     for key, value in section.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:  # an empty one is a mapping that a user fills
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"

@@ -7,131 +7,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
+from made_up_readings import logs, quick, reading
 
-from lungal.data.annotations import append_log, current_round, fold, from_json, read_log, to_json
+from lungal.data.annotations import append_log, current_round, from_json, read_log, to_json
 from lungal.errors import AnnotationError
-from lungal.records import CLASSES, Annotation, LabelledBox
-
-MASS = LabelledBox("Mass", 10.0, 20.0, 30.5, 45.25)
-
-
-def reading(number, image_id="00000001_000", **changes):
-    plain = Annotation(
-        source_id=f"ls-{number}",
-        image_id=image_id,
-        round=1,
-        reader="r.schmidt",
-        verdict="finding",
-        boxes=(MASS,),
-        at=f"2026-11-23T10:00:{number % 60:02d}+00:00",
-    )
-    return replace(plain, **changes)
-
-
-quick = settings(max_examples=40, deadline=None)  # other tests share the cores
-coordinates = st.floats(0, 500)
-boxes = st.builds(
-    lambda label, x, y, w, h: LabelledBox(label, x, y, x + w, y + h),
-    st.sampled_from(CLASSES),
-    coordinates,
-    coordinates,
-    st.floats(1, 500),
-    st.floats(1, 500),
-)
-verdicts = st.one_of(
-    st.tuples(st.just("finding"), st.lists(boxes, min_size=1, max_size=3).map(tuple)),
-    st.tuples(st.sampled_from(["no_finding", "unreadable", "skipped"]), st.just(())),
-)
-
-
-@st.composite
-def logs(draw):
-    """Readings of few films at few instants, so that ties and rivals are common."""
-    log = []
-    for number in range(draw(st.integers(0, 12))):
-        verdict, found = draw(verdicts)
-        log.append(
-            Annotation(
-                source_id=f"s{number}",
-                image_id=f"0000000{draw(st.integers(1, 3))}_000",
-                round=draw(st.integers(1, 4)),
-                reader=draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)),
-                verdict=verdict,
-                boxes=found,
-                at=draw(
-                    st.sampled_from(
-                        [
-                            "2026-11-23T10:00:00Z",
-                            "2026-11-23T10:00:00.5+00:00",
-                            "2026-11-23T11:30:00+01:00",
-                            "2026-11-23T09:00:00-02:00",
-                        ]
-                    )
-                ),
-                seconds=draw(st.none() | st.floats(0, 1e4)),
-                model_version=draw(st.none() | st.just("r1-0a1b2c3d")),
-            )
-        )
-    return log
-
-
-def age(reading):
-    return datetime.fromisoformat(reading.at), reading.source_id
-
-
-@quick
-@given(logs(), st.randoms())
-def test_folding_ignores_order_and_repeats(log, random):
-    again = [random.choice(log) for _ in log] + log
-    random.shuffle(again)
-    assert fold(again) == fold(log)
-
-
-@quick
-@given(logs())
-def test_folding_what_was_folded_changes_nothing(log):
-    assert fold(fold(log).values()) == fold(log)
-
-
-@quick
-@given(logs(), st.integers(0, 12), st.integers(0, 12))
-def test_merging_two_branches_line_by_line_loses_and_doubles_nothing(log, here, there):
-    ours, theirs = log[:here], log[there:]
-    union = ours + theirs  # what merge=union leaves, shared lines once or twice
-    assert fold(union) == fold(theirs + ours) == fold({r.source_id: r for r in union}.values())
-
-
-@quick
-@given(logs())
-def test_the_latest_reading_of_each_film_counts(log):
-    for image_id, latest in fold(log).items():
-        rivals = [r for r in log if r.image_id == image_id]
-        assert latest in rivals
-        assert all(age(rival) <= age(latest) for rival in rivals)
-    assert set(fold(log)) == {r.image_id for r in log}
-
-
-def test_instants_are_compared_not_their_text():
-    early = reading(1, at="2026-11-23T11:00:00+02:00")  # 09:00 UTC
-    late = reading(2, at="2026-11-23T10:00:00Z")
-    assert fold([late, early])["00000001_000"] == late
-
-
-def test_readings_of_the_same_instant_are_ordered_by_source_id():
-    one, two = reading(1, at="2026-11-23T10:00:00Z"), reading(2, at="2026-11-23T10:00:00Z")
-    assert fold([two, one])["00000001_000"] == two
-
-
-def test_one_source_id_for_two_readings_is_refused():
-    with pytest.raises(AnnotationError, match=r"'ls-1'.*two different readings"):
-        fold([reading(1), reading(1, verdict="no_finding", boxes=())])
+from lungal.records import CLASSES, LabelledBox
 
 
 @quick
@@ -144,6 +28,18 @@ def test_a_line_says_all_of_a_reading(log):
 @pytest.mark.parametrize(("rounds", "current"), [([], 1), ([1], 2), ([3, 1, 2], 4)])
 def test_the_round_is_read_off_the_log(rounds, current):
     assert current_round([reading(n, round=r) for n, r in enumerate(rounds)]) == current
+
+
+@pytest.mark.parametrize("verdict", ["deleted", "refused"])
+def test_a_round_in_which_nobody_read_is_not_over(verdict):
+    taken_back = reading(2, round=5, verdict=verdict, boxes=())
+    assert current_round([reading(1, round=2), taken_back]) == 3
+    assert current_round([taken_back]) == 1
+
+
+@pytest.mark.parametrize("verdict", ["no_finding", "unreadable", "skipped"])
+def test_a_film_that_was_passed_on_was_read_in_its_round(verdict):
+    assert current_round([reading(1, round=2, verdict=verdict, boxes=())]) == 3
 
 
 def test_a_missing_log_is_empty(tmp_path):
@@ -193,6 +89,10 @@ def changed(**fields):
         (without("reader"), "reader: Field required"),
         (changed(colour="red"), "colour: Extra inputs"),
         (changed(verdict="maybe"), "verdict.*'finding'.*'no_finding'"),
+        (changed(verdict="deleted"), "'deleted' does not go with 1 box"),
+        (changed(role="boss"), "role.*'label'.*'control'"),
+        (changed(blind="yes"), "blind"),
+        (changed(deleted=[{"label": "Mass", "x1": 5, "y1": 5, "x2": 5, "y2": 9}]), "no area"),
         (changed(round=0), "round"),
         (changed(round="1"), "round"),
         (changed(at="yesterday"), "at: .*yesterday"),

@@ -1,5 +1,7 @@
 """Who is labelled, who waits in the pool, and what must never be in the table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungal.data.initial import choose_initial
-from lungal.data.labels import films, ground_truth, make_labels, pool, read_labels, write_labels
+from lungal.data.labelling import make_labels
+from lungal.data.labels import (
+    disputed,
+    films,
+    ground_truth,
+    pool,
+    read_labels,
+    write_labels,
+)
 from lungal.errors import AnnotationError, LeakError, ParamsError, StageOrderError, UnknownNameError
-from lungal.params import LabelParams
+from lungal.params import LabelParams, ReadingParams
 from lungal.records import CLASSES, Annotation, LabelledBox
 
 SPLITS = ["train"] * 12 + ["val"] * 3 + ["test"] * 3
@@ -17,6 +27,7 @@ IDS = [f"{number:08d}_000" for number in range(len(SPLITS))]
 UNKNOWN = {IDS[10], IDS[11], IDS[14], IDS[17]}
 """Two training films, one validation and one test film whose truth nobody knows."""
 FOUR = LabelParams(initial=4, seed=0)
+READING = ReadingParams()
 
 
 def box(label="Mass", offset=0.0):
@@ -42,9 +53,12 @@ def splits():
     return pd.DataFrame({"image_id": IDS, "patient_id": [i[:8] for i in IDS], "split": SPLITS})
 
 
-def reading(image_id, verdict="finding", boxes=FOUND, number=1, at="2026-11-23T10:00:00Z"):
+def reading(
+    image_id, verdict="finding", boxes=FOUND, number=1, at="2026-11-23T10:00:00Z", **changes
+):
     kept = boxes if verdict == "finding" else ()
-    return Annotation(f"ls-{image_id}-{number}", image_id, 1, "r1", verdict, kept, at)
+    plain = Annotation(f"ls-{image_id}-{number}", image_id, 1, "r1", verdict, kept, at)
+    return replace(plain, **changes)
 
 
 def row(labels, image_id):
@@ -52,7 +66,7 @@ def row(labels, image_id):
 
 
 def test_training_films_are_labelled_or_in_the_pool(manifest, splits):
-    labels = make_labels(manifest, splits, TRUTH, [], FOUR)
+    labels = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
     assert labels["image_id"].tolist() == IDS
     initial = films(labels, "train", "labelled")
     assert len(initial) == 4
@@ -61,7 +75,7 @@ def test_training_films_are_labelled_or_in_the_pool(manifest, splits):
 
 
 def test_held_out_films_are_labelled_or_excluded_but_never_in_the_pool(manifest, splits):
-    labels = make_labels(manifest, splits, TRUTH, [], FOUR)
+    labels = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
     for split, unknown in (("val", IDS[14]), ("test", IDS[17])):
         assert films(labels, split, "excluded") == [unknown]
         assert films(labels, split, "pool") == []
@@ -70,7 +84,9 @@ def test_held_out_films_are_labelled_or_excluded_but_never_in_the_pool(manifest,
 
 
 def test_the_truth_of_the_pool_is_nowhere_in_the_file(manifest, splits, tmp_path):
-    write_labels(tmp_path / "labels.parquet", make_labels(manifest, splits, TRUTH, [], FOUR))
+    write_labels(
+        tmp_path / "labels.parquet", make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+    )
     labels = read_labels(tmp_path / "labels.parquet")
     waiting = labels[labels["state"] == "pool"]
     assert len(waiting) == 8
@@ -84,7 +100,7 @@ def test_the_truth_of_the_pool_is_nowhere_in_the_file(manifest, splits, tmp_path
 
 
 def test_where_the_findings_of_the_pool_are_changes_no_byte(manifest, splits, tmp_path):
-    labels = make_labels(manifest, splits, TRUTH, [], FOUR)
+    labels = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
     moved = TRUTH | {
         image_id: tuple(LabelledBox(b.label, 1.0, 1.0, 9.0, 9.0) for b in TRUTH[image_id])
         for image_id in pool(labels)
@@ -92,14 +108,16 @@ def test_where_the_findings_of_the_pool_are_changes_no_byte(manifest, splits, tm
     }
     assert moved != TRUTH
     write_labels(tmp_path / "true.parquet", labels)
-    write_labels(tmp_path / "moved.parquet", make_labels(manifest, splits, moved, [], FOUR))
+    write_labels(
+        tmp_path / "moved.parquet", make_labels(manifest, splits, moved, [], FOUR, READING)
+    )
     assert (tmp_path / "true.parquet").read_bytes() == (tmp_path / "moved.parquet").read_bytes()
 
 
 def test_a_reading_takes_a_film_out_of_the_pool(manifest, splits):
-    waiting = pool(make_labels(manifest, splits, TRUTH, [], FOUR))
+    waiting = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
     log = [reading(waiting[0]), reading(waiting[1], "no_finding")]
-    labels = make_labels(manifest, splits, TRUTH, log, FOUR)
+    labels = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
     assert pool(labels) == waiting[2:]
     assert row(labels, waiting[0])["origin"] == "reader"
     assert [b["label"] for b in row(labels, waiting[0])["boxes"]] == ["Mass"]
@@ -108,81 +126,161 @@ def test_a_reading_takes_a_film_out_of_the_pool(manifest, splits):
 
 @pytest.mark.parametrize("verdict", ["unreadable", "skipped"])
 def test_a_film_that_could_not_be_read_is_excluded(manifest, splits, verdict):
-    waiting = pool(make_labels(manifest, splits, TRUTH, [], FOUR))
-    labels = make_labels(manifest, splits, TRUTH, [reading(waiting[0], verdict)], FOUR)
+    waiting = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    labels = make_labels(manifest, splits, TRUTH, [reading(waiting[0], verdict)], FOUR, READING)
     out = row(labels, waiting[0])
     assert (out["state"], out["origin"], out["boxes"]) == ("excluded", None, None)
 
 
 def test_the_latest_reading_counts_and_outweighs_the_initial_truth(manifest, splits):
-    initial = films(make_labels(manifest, splits, TRUTH, [], FOUR), "train", "labelled")[0]
+    initial = films(make_labels(manifest, splits, TRUTH, [], FOUR, READING), "train", "labelled")[0]
     log = [
         reading(initial, "no_finding", number=2, at="2026-11-23T12:00:00Z"),
         reading(initial, number=1),
     ]
-    labels = make_labels(manifest, splits, TRUTH, log, FOUR)
+    labels = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
     assert row(labels, initial)["boxes"] == []
     assert row(labels, initial)["origin"] == "reader"
 
 
+def test_a_dispute_is_neither_labelled_nor_in_the_pool(manifest, splits):
+    film, *_ = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    log = [reading(film), reading(film, "no_finding", number=2, reader="r2")]
+    labels = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
+    assert disputed(labels) == [film]
+    assert film not in pool(labels) + films(labels, "train", "labelled")
+    held = row(labels, film)
+    assert (held["origin"], held["boxes"], held["readers"], held["agreement"]) == (None, None, 2, 0)
+
+
+def test_an_adjudication_labels_a_disputed_film(manifest, splits):
+    film, *_ = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    dispute = [reading(film), reading(film, "no_finding", number=2, reader="r2")]
+    judged = reading(film, number=3, reader="r3", round=2, role="adjudicate")
+    labels = make_labels(manifest, splits, TRUTH, [*dispute, judged], FOUR, READING)
+    assert disputed(labels) == []
+    assert (row(labels, film)["origin"], row(labels, film)["readers"]) == ("reader", 1)
+    assert np.isnan(row(labels, film)["agreement"])
+
+
+def test_readers_who_agree_are_averaged(manifest, splits):
+    film, *_ = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    log = [reading(film), reading(film, boxes=(box(offset=2.0),), number=2, reader="r2")]
+    labels = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
+    assert row(labels, film)["boxes"] == [
+        {"label": "Mass", "x1": 11.0, "y1": 20.0, "x2": 50.0, "y2": 61.5}
+    ]
+    assert (row(labels, film)["readers"], row(labels, film)["agreement"]) == (2, 1)
+    any_box = make_labels(manifest, splits, TRUTH, log, FOUR, ReadingParams(policy="any"))
+    assert row(any_box, film)["boxes"][0]["x1"] == 10.0
+
+
+def test_a_film_that_nobody_reads_has_no_readers(manifest, splits):
+    labels = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+    assert set(labels["readers"]) == {0}
+    assert labels["agreement"].isna().all()
+
+
+def test_controls_change_no_byte(manifest, splits, tmp_path):
+    before = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+    log = [
+        reading(film, verdict, role="control")
+        for films_of in (films(before, "train", "labelled"), pool(before)[:2])
+        for film, verdict in zip(films_of, ["finding", "unreadable"], strict=False)
+    ]
+    assert len(log) == 4
+    write_labels(tmp_path / "before.parquet", before)
+    after = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
+    write_labels(tmp_path / "after.parquet", after)
+    assert (tmp_path / "before.parquet").read_bytes() == (tmp_path / "after.parquet").read_bytes()
+
+
+def test_a_deleted_reading_gives_the_film_back_to_the_pool(manifest, splits):
+    film, *_ = waiting = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    said = reading(film, source_id="ls-1-7@a")
+    gone = reading(film, "deleted", source_id="ls-1-7@deleted-b", at="2026-11-23T11:00:00Z")
+    assert film not in pool(make_labels(manifest, splits, TRUTH, [said], FOUR, READING))
+    labels = make_labels(manifest, splits, TRUTH, [gone, said], FOUR, READING)
+    assert pool(labels) == waiting
+
+
+def test_a_deleted_reading_leaves_what_others_said(manifest, splits):
+    film, *_ = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    said = [reading(film, source_id="ls-1-7@a"), reading(film, "no_finding", 8, reader="r2")]
+    gone = reading(film, "deleted", source_id="ls-1-7@deleted-b", at="2026-11-23T11:00:00Z")
+    labels = make_labels(manifest, splits, TRUTH, [*said, gone], FOUR, READING)
+    assert row(labels, film)["boxes"] == []
+    assert row(labels, film)["readers"] == 1
+
+
+def test_a_refused_reading_changes_nothing(manifest, splits):
+    film, *_ = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
+    said = reading(film, source_id="ls-1-7@a")
+    refused = reading(film, "refused", source_id="ls-1-7@refused-b", at="2026-11-23T11:00:00Z")
+    stranger = reading("77777777_000", "refused", number=9)
+    one = make_labels(manifest, splits, TRUTH, [said], FOUR, READING)
+    other = make_labels(manifest, splits, TRUTH, [said, refused, stranger], FOUR, READING)
+    pd.testing.assert_frame_equal(one, other)
+
+
 def test_readings_do_not_move_the_initial_set(manifest, splits):
-    before = make_labels(manifest, splits, TRUTH, [], FOUR)
+    before = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
     log = [reading(image_id) for image_id in pool(before)]
-    after = make_labels(manifest, splits, TRUTH, log, FOUR)
+    after = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
     chosen = [f.loc[f["origin"] == "initial", "image_id"].tolist() for f in (before, after)]
     assert chosen[0] == chosen[1]
 
 
 def test_a_reading_of_an_unknown_film_is_refused(manifest, splits):
     with pytest.raises(AnnotationError, match=r"'ls-99999999_000-1'.*not in the manifest"):
-        make_labels(manifest, splits, TRUTH, [reading("99999999_000")], FOUR)
+        make_labels(manifest, splits, TRUTH, [reading("99999999_000")], FOUR, READING)
 
 
 def test_a_reading_of_a_film_in_no_split_is_refused(manifest, splits):
     with pytest.raises(AnnotationError, match=f"{IDS[0]}.*in no split"):
-        make_labels(manifest, splits[1:], TRUTH, [reading(IDS[0])], FOUR)
+        make_labels(manifest, splits[1:], TRUTH, [reading(IDS[0])], FOUR, READING)
 
 
 @pytest.mark.parametrize(("image_id", "split"), [(IDS[12], "val"), (IDS[16], "test")])
 def test_a_reading_of_a_held_out_film_is_a_leak(manifest, splits, image_id, split):
     with pytest.raises(LeakError, match=f"{image_id}.*held out, in {split}"):
-        make_labels(manifest, splits, TRUTH, [reading(image_id)], FOUR)
+        make_labels(manifest, splits, TRUTH, [reading(image_id)], FOUR, READING)
 
 
 def test_a_patient_in_two_splits_is_a_leak(manifest, splits):
     splits.loc[0, "patient_id"] = splits.loc[13, "patient_id"]
     with pytest.raises(LeakError, match="patient 00000013 is in train and val"):
-        make_labels(manifest, splits, TRUTH, [], FOUR)
+        make_labels(manifest, splits, TRUTH, [], FOUR, READING)
 
 
 def test_a_box_beyond_the_film_is_refused_and_a_rounding_pixel_is_cut(manifest, splits):
     outside = reading(IDS[10], boxes=(LabelledBox("Mass", 10, 10, 102, 50),))
     with pytest.raises(AnnotationError, match="outside the 100x80 film"):
-        make_labels(manifest, splits, TRUTH, [outside], FOUR)
+        make_labels(manifest, splits, TRUTH, [outside], FOUR, READING)
     rounded = reading(IDS[10], boxes=(LabelledBox("Mass", -0.5, 10, 100.5, 50),))
-    labels = make_labels(manifest, splits, TRUTH, [rounded], FOUR)
+    labels = make_labels(manifest, splits, TRUTH, [rounded], FOUR, READING)
     (kept,) = row(labels, IDS[10])["boxes"]
     assert (kept["x1"], kept["x2"]) == (0, 100)
 
 
 def test_splits_of_another_manifest_are_refused(manifest, splits):
     with pytest.raises(StageOrderError, match=f"{IDS[3]}.*`split`"):
-        make_labels(manifest.drop(3), splits, TRUTH, [], FOUR)
+        make_labels(manifest.drop(3), splits, TRUTH, [], FOUR, READING)
 
 
 def test_an_initial_set_beyond_what_is_known_names_both_numbers(manifest, splits):
     with pytest.raises(ParamsError, match=r"label\.initial is 11, but only 10 training films"):
-        make_labels(manifest, splits, TRUTH, [], LabelParams(initial=11))
+        make_labels(manifest, splits, TRUTH, [], LabelParams(initial=11), READING)
 
 
 def test_all_leaves_only_films_of_unknown_truth_in_the_pool(manifest, splits):
-    labels = make_labels(manifest, splits, TRUTH, [], LabelParams(initial="all"))
+    labels = make_labels(manifest, splits, TRUTH, [], LabelParams(initial="all"), READING)
     assert pool(labels) == [IDS[10], IDS[11]]
 
 
 def test_the_order_of_rows_means_nothing(manifest, splits):
-    one = make_labels(manifest, splits, TRUTH, [], FOUR)
-    other = make_labels(manifest[::-1], splits[::-1], TRUTH, [], FOUR)
+    one = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+    other = make_labels(manifest[::-1], splits[::-1], TRUTH, [], FOUR, READING)
     pd.testing.assert_frame_equal(one, other)
 
 
@@ -218,7 +316,7 @@ def test_another_seed_chooses_another_initial_set():
 
 
 def test_ground_truth_is_of_labelled_films_only_and_survives_the_file(manifest, splits, tmp_path):
-    made = make_labels(manifest, splits, TRUTH, [], FOUR)
+    made = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
     write_labels(tmp_path / "labels.parquet", made)
     read = read_labels(tmp_path / "labels.parquet")
     pd.testing.assert_frame_equal(read, made, check_dtype=False)
@@ -233,6 +331,6 @@ def test_ground_truth_is_of_labelled_films_only_and_survives_the_file(manifest, 
 
 def test_a_class_that_nobody_knows_is_named(manifest, splits):
     odd = TRUTH | {IDS[12]: (box("Hernia"),)}
-    labels = make_labels(manifest, splits, odd, [], FOUR)
+    labels = make_labels(manifest, splits, odd, [], FOUR, READING)
     with pytest.raises(UnknownNameError, match="'Hernia'; known: Atelectasis"):
         ground_truth(labels, "val")

@@ -1,0 +1,62 @@
+"""Two sets of boxes on one film, held against each other: a reader and the truth, or the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lungal.boxes import FloatArray, IntArray, as_boxes, iou
+from lungal.reading.pairing import pair
+from lungal.records import class_index
+
+
+class Boxed(Protocol):
+    """Anything with a finding's name and four edges: LabelledBox, SeenBox."""
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the boxes that were said go with the boxes that were expected.
+
+    Attributes:
+        pairs: index of the said and of the expected box, same finding, one to one.
+        overlaps: IoU of each pair.
+        added: said boxes without an expected one.
+        missed: expected boxes without a said one.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    overlaps: tuple[float, ...]
+    added: int
+    missed: int
+
+    @property
+    def agreement(self) -> float:
+        """Return 2 * pairs / (said + expected) in [0, 1] (Dice); 1 where neither has a box."""
+        total = 2 * len(self.pairs) + self.added + self.missed
+        return 2 * len(self.pairs) / total if total else 1.0
+
+
+def compare(said: Sequence[Boxed], expected: Sequence[Boxed], least: float) -> Comparison:
+    """Pair boxes of a finding whose IoU is at least `least`, so that the total IoU is largest."""
+    ours, theirs = _arrays(said), _arrays(expected)
+    pairs = tuple(pair(*ours, *theirs, least))
+    overlaps = iou(ours[0], theirs[0])
+    return Comparison(
+        pairs,
+        tuple(float(overlaps[mine, other]) for mine, other in pairs),
+        len(said) - len(pairs),
+        len(expected) - len(pairs),
+    )
+
+
+def _arrays(boxes: Sequence[Boxed]) -> tuple[FloatArray, IntArray]:
+    labels = np.array([class_index(box.label) for box in boxes], np.int32)
+    return as_boxes([box.xyxy for box in boxes]), labels

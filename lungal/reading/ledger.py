@@ -1,0 +1,99 @@
+"""The ledger: what each round cost its readers, and what it brought."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from lungal.params import ReadingParams
+from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.standing import age
+from lungal.records import Annotation
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A round.
+
+    A *new box* stands in a reading that was asked for its label: accepted, moved or drawn. A film
+    that several readers read brings the mean of their boxes, not the sum. Known cases, re-readings
+    and adjudications bring none, but their seconds count: they are part of the price.
+    """
+
+    round: int
+    films: int  # of which somebody said what is on them
+    readings: int  # that stand, passes included
+    skipped: int
+    unreadable: int
+    accepted: int  # boxes that were pre-drawn and left as they were
+    moved: int  # pre-drawn, and changed
+    drawn: int  # by the reader; all boxes of a blind reading
+    deleted: int  # pre-drawn, and removed
+    controls: int  # readings of known cases
+    rereads: int
+    adjudications: int
+    blind: int  # readings without pre-drawn boxes
+    imported: int  # films whose boxes came in from a file; in none of the other numbers
+    seconds: float  # of all readings, idle time cut off
+    new_boxes: float
+    seconds_per_new_box: float | None  # None: no new box, or no time known
+
+
+def ledger(standing: Iterable[Annotation], params: ReadingParams) -> list[Entry]:
+    """Return an entry per round, oldest first.
+
+    Args:
+        standing: the readings that count (`lungal.reading.standing`).
+        params: the cap on seconds.
+    """
+    rounds: dict[int, list[Annotation]] = defaultdict(list)
+    for reading in standing:
+        rounds[reading.round].append(reading)
+    return [_entry(number, rounds[number], params) for number in sorted(rounds)]
+
+
+def waiting(log: Iterable[Annotation]) -> list[Annotation]:
+    """Return the refused readings that nobody has mended yet, oldest first.
+
+    A reading is mended by an edit that can be trusted, or by being deleted on the server.
+    """
+    latest: dict[str, Annotation] = {}
+    for event in sorted(log, key=age):
+        latest[event.thread] = event
+    return [event for event in latest.values() if event.verdict == "refused"]
+
+
+def new_boxes(readings: Iterable[Annotation]) -> float:
+    """Return how many boxes readings have brought; see Entry."""
+    films: dict[str, list[int]] = defaultdict(list)
+    for reading in opinions(readings):
+        if reading.role == "label":
+            films[reading.image_id].append(len(reading.boxes))
+    return float(sum(mean(counts) for counts in films.values()))
+
+
+def _entry(number: int, standing: Sequence[Annotation], params: ReadingParams) -> Entry:
+    read = [reading for reading in standing if reading.role != "import"]
+    verdicts = Counter(reading.verdict for reading in read)
+    roles = Counter(reading.role for reading in read)
+    origins = Counter(box.origin for reading in read for box in reading.boxes)
+    seconds, boxes = sum(seconds_of(read, params.idle_seconds)), new_boxes(read)
+    return Entry(
+        round=number,
+        films=len({reading.image_id for reading in opinions(read)}),
+        readings=len(read),
+        skipped=verdicts["skipped"],
+        unreadable=verdicts["unreadable"],
+        accepted=origins["accepted"],
+        moved=origins["moved"],
+        drawn=origins["drawn"],
+        deleted=sum(len(reading.deleted) for reading in read),
+        controls=roles["control"],
+        rereads=roles["reread"],
+        adjudications=roles["adjudicate"],
+        blind=sum(reading.blind for reading in read),
+        imported=len({reading.image_id for reading in standing if reading.role == "import"}),
+        seconds=seconds,
+        new_boxes=boxes,
+        seconds_per_new_box=seconds / boxes if boxes and seconds else None,
+    )
