@@ -12,7 +12,7 @@ from pipelines.stage import PATHS
 
 
 def read_examined(part: str, films: Collection[str]) -> list[Detections]:
-    """Read the detections of val, test or pool, sorted by image_id.
+    """Read the detections of val, test, pool or train, sorted by image_id.
 
     Args:
         part: names the file.
@@ -22,11 +22,22 @@ def read_examined(part: str, films: Collection[str]) -> list[Detections]:
         StageOrderError: if the file is missing, or older than the labels.
     """
     detections = read_detections(PATHS.detections / f"{part}.parquet")
-    if missing := sorted(set(films) - {film.image_id for film in detections}):
-        raise StageOrderError(
-            f"{len(missing)} {part} films, {missing[0]} first, were not examined; the stage"
-            f" `detect@{part}` must run again: dvc repro"
-        )
+    _check_complete(detections, films, f"{part} films", f"detect@{part}")
+    return detections
+
+
+def read_crossfit(films: Collection[str]) -> list[Detections]:
+    """Read the out-of-fold detections of training films; none if nobody made any.
+
+    Args:
+        films: that must be among those examined, if any were.
+
+    Raises:
+        StageOrderError: if the file is missing, or older than the labels.
+    """
+    detections = read_detections(require(PATHS.detections / "crossfit.parquet", "crossfit"))
+    if detections:
+        _check_complete(detections, films, "training films", "crossfit")
     return detections
 
 
@@ -39,3 +50,13 @@ def read_model_run() -> dict[str, Any]:
     path = require(PATHS.model / "run.json", "train")
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return run
+
+
+def _check_complete(
+    detections: Collection[Detections], films: Collection[str], what: str, stage: str
+) -> None:
+    if missing := sorted(set(films) - {film.image_id for film in detections}):
+        raise StageOrderError(
+            f"{len(missing)} {what}, {missing[0]} first, were not examined; the stage"
+            f" `{stage}` must run again: dvc repro"
+        )

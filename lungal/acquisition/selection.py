@@ -1,4 +1,4 @@
-"""Choosing a batch of films by their scores."""
+"""Choosing films of the pool by their scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,10 @@ from dataclasses import dataclass
 class Choice:
     """One chosen film."""
 
-    rank: int  # 1 is read first
-    standing: int  # place among all films by score, passed-over ones included
+    rank: int  # 1 has the highest score
     image_id: str
     patient_id: str
     score: float
-
-    def reason(self, pool: int, explanation: str) -> str:
-        """Say in one line why this film, out of a pool of so many, has this rank."""
-        passed = self.standing - self.rank
-        place = f"rank {self.rank} of {pool}"
-        if passed:
-            films = "1 film" if passed == 1 else f"{passed} films"
-            place += f" ({films} of patients already chosen passed over)"
-        return f"{place}: {explanation}"
 
 
 def choose(
@@ -47,14 +37,12 @@ def choose(
     """
     chosen: list[Choice] = []
     taken: set[str] = set()
-    by_score = sorted(scores, key=lambda image_id: (-scores[image_id], image_id))
-    for standing, image_id in enumerate(by_score, start=1):
+    for image_id in sorted(scores, key=lambda image_id: (-scores[image_id], image_id)):
         if len(chosen) == budget:
             break
         patient = patients[image_id]
         if one_per_patient and patient in taken:
             continue
         taken.add(patient)
-        rank = len(chosen) + 1
-        chosen.append(Choice(rank, standing, image_id, patient, scores[image_id]))
+        chosen.append(Choice(len(chosen) + 1, image_id, patient, scores[image_id]))
     return chosen

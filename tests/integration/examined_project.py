@@ -42,9 +42,11 @@ def make_project(films_per_part=12):
         ("test", "test", "labelled"),
         ("val", "val", "labelled"),
         ("pool", "train", "pool"),
+        ("train", "train", "labelled"),
     ):
         chosen = labels[(labels["split"] == split) & (labels["state"] == state)]
         examine(part, [look(random, row) for row in chosen.to_dict("records")])
+    examine("crossfit", [])
     write_run_json()
     return labels
 
@@ -54,6 +56,7 @@ def make_row(random, number, part):
     patient = f"{first + number // 2:08d}"  # two films a patient
     split = part if part in ("test", "val") else "train"
     row = {"image_id": f"{patient}_{number % 2:03d}", "patient_id": patient, "split": split}
+    row |= {"readers": 0, "agreement": None}
     if part == "pool":
         return row | {"state": "pool", "origin": None, "boxes": None}
     low = random.uniform(10, 120, (number % 3, 2)).round()

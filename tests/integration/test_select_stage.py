@@ -1,16 +1,22 @@
 """The stage select on files: what it writes, and what it refuses."""
 
 import logging
+import re
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from examined_project import MODEL, examine, make_project
+from examined_project import MODEL, SIDES, examine, make_project
 
+from lungal.acquisition import composition
+from lungal.data.annotations import append_log
 from lungal.data.detections import read_detections
-from lungal.data.labels import pool, write_labels
-from pipelines import select
+from lungal.data.labels import films, ground_truth, pool, write_labels
+from lungal.records import CLASSES, Annotation, Detections
+from pipelines import detect, select
 from pipelines.stage import PATHS
 
 
@@ -20,11 +26,15 @@ def labels(tmp_path, monkeypatch):
     return make_project()
 
 
-def set_select(**values):
+def set_params(section, **values):
     path = Path("params.yaml")
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["select"] |= values
+    params[section] |= values
     path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def set_select(**values):
+    set_params("select", **values)
 
 
 def read_selection():
@@ -32,7 +42,7 @@ def read_selection():
 
 
 def test_it_writes_the_surest_doubts_with_reasons(labels):
-    set_select(budget=4)
+    set_select(budget=4)  # too small for a known case
     assert select.main() == 0
     rows = read_selection()
     assert rows.columns.tolist() == select.COLUMNS
@@ -48,7 +58,7 @@ def test_it_writes_the_surest_doubts_with_reasons(labels):
         doubts = 1 - seen[row.image_id].above(0.05).scores
         assert row.score == pytest.approx(doubts.mean(), abs=1e-5)
         assert row.detections == len(doubts)
-        assert row.reason.startswith(f"rank {row.rank} of 12")
+        assert row.reason.startswith(f"rank {row.rank} of 4: ")
         assert f"mean of 1 - p over {row.detections} detection" in row.reason
 
 
@@ -64,7 +74,9 @@ def test_a_budget_beyond_the_pool_takes_all_and_says_so(labels, caplog):
     set_select(budget=50, one_per_patient=False)
     with caplog.at_level(logging.INFO):
         assert select.main() == 0
-    assert sorted(read_selection()["image_id"]) == pool(labels)
+    rows = read_selection()
+    assert sorted(rows.loc[rows["role"] == "label", "image_id"]) == pool(labels)
+    assert (rows["role"] == "control").sum() == 5
     assert "budget 50, pool 12" in caplog.text
 
 
@@ -102,8 +114,8 @@ def test_a_selector_that_does_not_follow_the_scores_stops_the_stage(labels, caps
         inverted = {image_id: -score for image_id, score in scores.items()}
         return real(inverted, *rest, **options)
 
-    real = select.choose
-    monkeypatch.setattr(select, "choose", backwards)
+    real = composition.choose
+    monkeypatch.setattr(composition, "choose", backwards)
     assert select.main() == 1
     assert capsys.readouterr().err.startswith("lungal select: film ")
     assert not PATHS.selection.exists()
@@ -114,3 +126,196 @@ def test_an_unknown_strategy_is_named_with_the_known(labels, capsys):
     assert select.main() == 2
     told = capsys.readouterr().err
     assert told == "lungal select: unknown strategy 'entropy'; known: least_confidence, random\n"
+
+
+PARTICULARS = r"\d+\.\d+|\d+|detections?|(?<=surest: )[A-Z][a-z]+"
+"""What differs from reason to reason, whatever a film is read for."""
+ROLES = {"label": "pool", "control": "labelled", "reread": "labelled", "adjudicate": "disputed"}
+
+
+@pytest.fixture
+def mixed(labels):
+    """A project with three disputed films and out-of-fold detections that doubt two labels.
+
+    Returns the labels, and the two films that look wrong.
+    """
+    held = films(labels, "train", "labelled")
+    disputed = labels["image_id"].isin(held[-3:])
+    labels.loc[disputed, ["state", "origin", "boxes", "readers", "agreement"]] = [
+        "disputed",
+        None,
+        None,
+        2,
+        0.25,
+    ]
+    write_labels(PATHS.labels, labels)
+    truths = [truth for truth in ground_truth(labels, "train") if len(truth.boxes)]
+    doubted = [truths[0].image_id, truths[2].image_id]
+    examine("crossfit", [doubt(t, t.image_id in doubted) for t in ground_truth(labels, "train")])
+    set_select(budget=20, reread_fraction=0.1)
+    return labels, doubted
+
+
+def doubt(truth, wrong):
+    """Out-of-fold detections: the very boxes, of another class where the label is to look wrong."""
+    kinds = (truth.labels + 4) % len(CLASSES) if wrong else truth.labels
+    scores = np.full(len(truth.boxes), 0.9, np.float32)
+    return Detections(truth.image_id, truth.boxes, scores, kinds.astype(np.int32))
+
+
+def read_again(image_id, *, role="reread", round=1):  # noqa: A002  the field's name
+    return Annotation(
+        source_id=f"ls-{image_id}-{round}",
+        image_id=image_id,
+        round=round,
+        reader="reader-1",
+        verdict="no_finding",
+        boxes=(),
+        at="2026-11-20T10:00:00+00:00",
+        role=role,
+    )
+
+
+def test_a_batch_of_all_roles(mixed):
+    labels, doubted = mixed
+    assert select.main() == 0
+    rows = read_selection()
+    # six patients wait in the pool; 2 known cases and at most 2 re-readings of a budget of 20
+    assert Counter(rows["role"]) == {"label": 6, "control": 2, "reread": 2, "adjudicate": 3}
+    assert rows["image_id"].is_unique
+    assert rows.loc[rows["role"] == "label", "patient_id"].is_unique
+    assert rows["rank"].tolist() == list(range(1, 14))
+    assert rows["score"].is_monotonic_decreasing
+    assert sorted(rows.loc[rows["role"] == "reread", "image_id"]) == sorted(doubted)
+    state = labels.set_index("image_id")
+    for row in rows.itertuples():
+        assert state.loc[row.image_id, "split"] == "train"
+        assert state.loc[row.image_id, "state"] == ROLES[row.role]
+    assert set(state.loc[rows.loc[rows["role"] == "control", "image_id"], "origin"]) == {"initial"}
+    shown = rows[rows["role"] != "adjudicate"]
+    assert shown["blind"].sum() == 2  # a fifth of ten
+    assert sorted(shown["readers"]) == [1] * 7 + [2] * 3  # a quarter of ten, rounded
+    assert not rows.loc[rows["role"] == "adjudicate", "blind"].any()
+
+
+def test_the_truth_of_a_known_case_is_nowhere_in_the_selection(mixed):
+    labels, _ = mixed
+    examine("crossfit", [])
+    assert select.main() == 0
+    before = PATHS.selection.read_bytes()
+    known = labels["origin"] == "initial"
+    other = [{"label": "Pneumothorax"} | dict.fromkeys(SIDES, 1.0)]
+    labels.loc[known, "boxes"] = pd.Series([other] * len(labels), dtype=object)[known]
+    write_labels(PATHS.labels, labels)
+    assert select.main() == 0
+    assert PATHS.selection.read_bytes() == before
+
+
+def test_a_reason_has_one_form_for_all_but_adjudications(mixed):
+    assert select.main() == 0
+    rows = read_selection()
+    forms = {
+        role: {
+            re.sub(PARTICULARS, "#", reason) for reason in rows.loc[rows["role"] == role, "reason"]
+        }
+        for role in ROLES
+    }
+    assert forms["label"] == forms["control"] == forms["reread"]
+    assert len(forms["label"]) == 1
+    assert all(
+        "its readings agree by 0.25 only" in reason
+        for reason in rows.loc[rows["role"] == "adjudicate", "reason"]
+    )
+
+
+def rereads():
+    assert select.main() == 0
+    rows = read_selection()
+    return set(rows.loc[rows["role"] == "reread", "image_id"])
+
+
+def test_a_film_is_not_read_again_twice(mixed):
+    _, doubted = mixed
+    append_log(PATHS.annotations, [read_again(doubted[0])])
+    assert rereads() == {doubted[1]}
+    append_log(PATHS.annotations, [read_again(doubted[1], role="adjudicate")])
+    assert rereads() == set()
+
+
+def test_neither_is_one_on_which_two_readers_agree(mixed):
+    labels, doubted = mixed
+    agreed = labels["image_id"] == doubted[0]
+    labels.loc[agreed, ["origin", "readers", "agreement"]] = ["reader", 2, 0.75]
+    write_labels(PATHS.labels, labels)
+    assert rereads() == {doubted[1]}
+    labels.loc[agreed, "agreement"] = 0.4  # they did not
+    write_labels(PATHS.labels, labels)
+    assert rereads() == set(doubted)
+
+
+def test_what_the_round_itself_brings_does_not_change_the_selection(mixed):
+    _, doubted = mixed
+    assert select.main() == 0
+    before = PATHS.selection.read_bytes()
+    rows = read_selection()
+    control = rows.loc[rows["role"] == "control", "image_id"].iloc[0]
+    now = MODEL["round"]
+    append_log(
+        PATHS.annotations,
+        [read_again(control, role="control", round=now), read_again(doubted[0], round=now)],
+    )
+    assert select.main() == 0
+    assert PATHS.selection.read_bytes() == before
+
+
+def test_without_crossfit_nothing_is_read_again(mixed):
+    examine("crossfit", [])
+    assert rereads() == set()
+
+
+def test_adjudications_take_at_most_half_of_the_budget(mixed):
+    labels, _ = mixed
+    set_select(budget=4)
+    assert select.main() == 0
+    rows = read_selection()
+    oldest = sorted(labels.loc[labels["state"] == "disputed", "image_id"])[:2]
+    assert sorted(rows.loc[rows["role"] == "adjudicate", "image_id"]) == oldest
+
+
+@pytest.mark.parametrize(("part", "stage"), [("train", "detect@train"), ("crossfit", "crossfit")])
+def test_training_films_that_were_not_examined_stop_the_stage(mixed, capsys, part, stage):
+    examine(part, read_detections(PATHS.detections / f"{part}.parquet")[1:])
+    assert select.main() == 2
+    assert f"the stage `{stage}` must run again" in capsys.readouterr().err
+    (PATHS.detections / f"{part}.parquet").unlink()
+    assert select.main() == 2
+    assert f"the stage `{stage}` makes it" in capsys.readouterr().err
+
+
+def test_a_held_out_film_in_any_role_stops_the_stage(mixed, capsys, monkeypatch):
+    labels, _ = mixed
+    held_out = labels.loc[labels["split"] == "test", "image_id"].iloc[0]
+
+    def smuggle(known, *rest, **options):
+        return [held_out, *real(known, *rest, **options)[1:]]
+
+    real = composition.draw_controls
+    examine(
+        "train",
+        [
+            *read_detections(PATHS.detections / "train.parquet"),
+            *read_detections(PATHS.detections / "test.parquet"),
+        ],
+    )
+    monkeypatch.setattr(composition, "draw_controls", smuggle)
+    assert select.main() == 1
+    told = capsys.readouterr().err
+    assert f"film {held_out} was chosen as control and is labelled in test" in told
+    assert not PATHS.selection.exists()
+
+
+def test_all_that_can_be_a_control_reread_or_adjudicated_is_examined(mixed):
+    labels, _ = mixed
+    asked = detect._choose(labels, "train")
+    known = (labels["split"] == "train") & labels["state"].isin(["labelled", "disputed"])
+    assert sorted(asked) == sorted(labels.loc[known, "image_id"])

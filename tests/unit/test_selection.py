@@ -16,26 +16,18 @@ def test_by_hand():
     scores = {"00000001_000": 0.2, "00000001_001": 0.9, "00000002_000": 0.9, "00000003_000": 0.5}
     chosen = choose(scores, patients_of(scores), 3, one_per_patient=True)
     assert chosen == [
-        Choice(1, 1, "00000001_001", "00000001", 0.9),
-        Choice(2, 2, "00000002_000", "00000002", 0.9),
-        Choice(3, 3, "00000003_000", "00000003", 0.5),
+        Choice(1, "00000001_001", "00000001", 0.9),
+        Choice(2, "00000002_000", "00000002", 0.9),
+        Choice(3, "00000003_000", "00000003", 0.5),
     ]
 
 
 def test_a_second_film_of_a_patient_is_passed_over():
     scores = {"00000001_000": 0.9, "00000001_001": 0.8, "00000002_000": 0.1}
     chosen = choose(scores, patients_of(scores), 2, one_per_patient=True)
-    assert [(c.image_id, c.standing) for c in chosen] == [("00000001_000", 1), ("00000002_000", 3)]
+    assert [c.image_id for c in chosen] == ["00000001_000", "00000002_000"]
     both = choose(scores, patients_of(scores), 2, one_per_patient=False)
     assert [c.image_id for c in both] == ["00000001_000", "00000001_001"]
-
-
-def test_reasons():
-    assert Choice(3, 3, "a", "p", 0.7).reason(412, "why") == "rank 3 of 412: why"
-    assert Choice(3, 4, "a", "p", 0.7).reason(412, "why") == (
-        "rank 3 of 412 (1 film of patients already chosen passed over): why"
-    )
-    assert "(2 films of patients" in Choice(3, 5, "a", "p", 0.7).reason(412, "why")
 
 
 @pytest.mark.parametrize("budget", [1, 5, 100])

@@ -1,0 +1,119 @@
+"""What a round is made of: films of the pool, known cases, re-readings and adjudications."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lungal.acquisition.allotment import Allotment, allot
+from lungal.acquisition.audit import audit, audit_batch
+from lungal.acquisition.batch import Pick, Place, arrange
+from lungal.acquisition.controls import draw_controls
+from lungal.acquisition.protocol import Acquisition
+from lungal.acquisition.selection import choose
+from lungal.acquisition.strategies import build
+from lungal.params import QueueParams, SelectParams
+from lungal.records import Detections, Role
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The films that may be read next, and for what. Nobody's truth is here."""
+
+    pool: Mapping[str, Detections]  # image_id to what the model saw
+    trained: Mapping[str, Detections]  # the same, of the films named below
+    known: Sequence[str]  # image_ids that may serve as controls
+    used: Mapping[str, int]  # image_id to how often it has
+    suspicious: Sequence[str]  # image_ids that may be re-read, the most suspicious first
+    disputed: Mapping[str, float]  # image_id to the agreement of its readings, in [0, 1]
+    patients: Mapping[str, str]  # image_id to patient_id, of all
+
+
+def compose(
+    candidates: Candidates, select: SelectParams, queue: QueueParams, *, number: int
+) -> list[Place]:
+    """Choose a round's films, and check the choice.
+
+    A known case that is suspicious is not known well enough, and is no control.
+
+    Args:
+        candidates: to choose from.
+        select: budget, strategy, and share of re-readings.
+        queue: shares of controls, of blind films and of those with several readers.
+        number: of the round.
+
+    Raises:
+        UnknownNameError: if there is no such strategy.
+        SelectionError: if the choice does not follow the scores or the shares.
+    """
+    strategy = build(select)
+    seen = {**candidates.trained, **candidates.pool}
+    known = sorted(set(candidates.known) - set(candidates.suspicious))
+    allotment = _allot(candidates, known, select, queue)
+    labels = _choose_labels(candidates, strategy, allotment.labels, select)
+    rereads = candidates.suspicious[: allotment.rereads]
+    controls = draw_controls(
+        {film: strategy(seen[film]) for film in known},
+        candidates.used,
+        [strategy(seen[film]) for film in (*labels, *rereads)],
+        allotment.controls,
+        seed=select.seed,
+        number=number,
+    )
+    roles: dict[Role, Sequence[str]] = {
+        "label": labels,
+        "control": controls,
+        "reread": rereads,
+        "adjudicate": sorted(candidates.disputed)[: allotment.adjudications],
+    }
+    picks = [
+        _pick(seen[film], role, candidates, strategy, select)
+        for role, films in roles.items()
+        for film in films
+    ]
+    places = arrange(picks, queue, seed=select.seed, number=number)
+    audit_batch(places, allotment, queue)
+    return places
+
+
+def _allot(
+    candidates: Candidates, known: Sequence[str], select: SelectParams, queue: QueueParams
+) -> Allotment:
+    return allot(
+        select.budget,
+        pool=len(candidates.pool),
+        disputed=len(candidates.disputed),
+        known=len(known),
+        suspicious=len(candidates.suspicious),
+        control_fraction=queue.control_fraction,
+        reread_fraction=select.reread_fraction,
+    )
+
+
+def _choose_labels(
+    candidates: Candidates, strategy: Acquisition, budget: int, params: SelectParams
+) -> list[str]:
+    scores = {film: strategy(seen) for film, seen in candidates.pool.items()}
+    patients, alone = candidates.patients, params.one_per_patient
+    choices = choose(scores, patients, budget, one_per_patient=alone)
+    audit(choices, scores, patients, budget, one_per_patient=alone)
+    return [choice.image_id for choice in choices]
+
+
+def _pick(
+    seen: Detections,
+    role: Role,
+    candidates: Candidates,
+    strategy: Acquisition,
+    params: SelectParams,
+) -> Pick:
+    explanation = strategy.explain(seen)
+    if role == "adjudicate":
+        agreement = candidates.disputed[seen.image_id]
+        explanation = f"its readings agree by {agreement:.2f} only; {explanation}"
+    return Pick(
+        seen.image_id,
+        candidates.patients[seen.image_id],
+        role,
+        strategy(seen),
+        len(seen.above(params.score_threshold)),
+        explanation,
+    )

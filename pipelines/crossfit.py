@@ -1,0 +1,164 @@
+"""Stage crossfit: what detectors see on training films that they were not trained on.
+
+The labelled training films are dealt into folds, patient by patient; for each fold a detector is
+trained on the others and looks at it. data/detections/crossfit.parquet then tells which films'
+boxes look wrong: a detector trained on a wrong box would bear it out.
+
+Killed, it goes on with the fold, and in the training, where it was.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lungal.data.detections import read_detections, write_detections
+from lungal.data.files import whole_file
+from lungal.data.films import film_paths, read_films
+from lungal.data.labels import films, read_labels
+from lungal.data.tfrecords import read_records, write_records
+from lungal.detectors.protocol import Trainer
+from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.progress import training_key
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.params import Params, TrainParams
+from lungal.records import CLASSES, Detections
+from lungal.tuning.winner import read_best
+from pipelines.stage import PATHS, progress, run, track
+
+logger = logging.getLogger(__name__)
+
+WORK = Path("models/.training/crossfit")
+"""Finished folds and the unfinished one: not an output, so that DVC leaves it to a next attempt."""
+
+
+def crossfit(params: Params) -> None:
+    """Examine every labelled training film with a detector that has not seen its patient."""
+    out = PATHS.detections / "crossfit.parquet"
+    labels = read_labels(PATHS.labels)
+    folds = deal(labels, params.crossfit.folds)
+    if len(folds) < 2:
+        logger.info("crossfit: nothing to do; no film will be read again for its boxes")
+        write_detections(out, [])
+        return
+    tuned = read_best(PATHS.best).model_copy(update={"steps": params.crossfit.steps})
+    work = WORK / _key(folds, tuned, params)
+    _forget_others(work)
+    # A fold's training is short, and this process alone: whatever cluster trains the model.
+    os.environ.pop("TF_CONFIG", None)
+    found: list[Detections] = []
+    for number, fold in enumerate(folds, start=1):
+        name = f"crossfit fold {number} of {len(folds)}"
+        others = set().union(*folds) - set(fold)
+        found += _examine(fold, others, tuned, params, work=work / f"{number}", name=name)
+    write_detections(out, found)
+    shutil.rmtree(WORK)
+
+
+def deal(labels: pd.DataFrame, folds: int) -> list[list[str]]:
+    """Deal the labelled training films into folds, all films of a patient into one.
+
+    Patients are dealt in turn, in the order of their hash, so that no fold has more than one
+    patient more than another. Fewer patients than folds make fewer folds.
+
+    Args:
+        labels: the rows of data/labels.parquet.
+        folds: how many; 0 makes none.
+
+    Returns:
+        The image_ids of each fold, sorted.
+    """
+    named = labels[labels["image_id"].isin(films(labels, "train", "labelled"))]
+    patients = sorted(set(named["patient_id"]), key=_lot)
+    dealt: list[list[str]] = [[] for _ in range(min(folds, len(patients)))]
+    if dealt:
+        fold_of = {patient: dealt[place % folds] for place, patient in enumerate(patients)}
+        for image_id, patient in zip(named["image_id"], named["patient_id"], strict=True):
+            fold_of[patient].append(image_id)
+    return [sorted(fold) for fold in dealt]
+
+
+def _examine(
+    fold: Sequence[str],
+    others: Collection[str],
+    tuned: TrainParams,
+    params: Params,
+    *,
+    work: Path,
+    name: str,
+) -> list[Detections]:
+    """Return a fold's detections: made now, or before the stage was killed."""
+    kept = work.with_suffix(".parquet")
+    if not kept.exists():
+        _train_on(others, tuned, params, work=work, name=name)
+        detector = SavedModelDetector(work / "model", params.detect)
+        seen = detector.detect(read_films(film_paths(PATHS.manifest), fold))
+        write_detections(kept, track(seen, len(fold), name))
+        shutil.rmtree(work)
+    return read_detections(kept)
+
+
+def _train_on(
+    image_ids: Collection[str], tuned: TrainParams, params: Params, *, work: Path, name: str
+) -> None:
+    """Train on some of the training films, and leave the model in `work`."""
+    train, val = work / "records", PATHS.records / "val"
+    if not train.exists():
+        chosen = (
+            pair for pair in read_records(PATHS.records / "train") if pair[0].image_id in image_ids
+        )
+        write_records(
+            train, chosen, input_size=params.model.input_size, shards=params.records.shards
+        )
+    trainer: Trainer = TfodTrainer()
+    with progress(name) as report:
+
+        def on_step(step: int, _metrics: Mapping[str, float]) -> None:
+            report(step, tuned.steps)
+
+        trainer.fit(train, val, params.model, tuned, work=work / "training", on_step=on_step)
+    weights = trainer.export(work / "training", work / "model")
+    described = {
+        "model_version": f"crossfit-{weights[:8]}",
+        "classes": list(CLASSES),
+        "input_size": params.model.input_size,
+    }
+    with whole_file(work / "model" / "run.json") as part:
+        part.write_text(json.dumps(described), encoding="utf-8")
+
+
+def _key(folds: Sequence[Sequence[str]], tuned: TrainParams, params: Params) -> str:
+    """Return a hash of all that the detections are a function of."""
+    records = (PATHS.records / "train", PATHS.records / "val")
+    parts = [
+        training_key(*records, params.model, tuned),
+        params.records.model_dump(mode="json"),
+        params.detect.model_dump(mode="json"),
+        folds,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _forget_others(work: Path) -> None:
+    for folder in work.parent.glob("*"):
+        if folder != work:
+            shutil.rmtree(folder)
+    work.mkdir(parents=True, exist_ok=True)
+
+
+def _lot(patient: str) -> bytes:
+    return hashlib.sha256(f"crossfit:{patient}".encode()).digest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments
+    """Run the stage; return the exit code."""
+    return run("crossfit", crossfit)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

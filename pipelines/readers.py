@@ -1,0 +1,105 @@
+"""Stage readers: log and truth to reports/readers.json, reports/readers/ and the run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lungal.data.annotations import read_log
+from lungal.data.files import whole_file, whole_folder
+from lungal.data.manifest import read_truth
+from lungal.evaluation import reader_figures as draw
+from lungal.evaluation.figures import encode_png
+from lungal.params import Params
+from lungal.reading.report import ReaderReport, as_json, report
+from lungal.tracking import Run
+from pipelines.round_run import round_run
+from pipelines.stage import PATHS, run
+
+
+def readers(params: Params) -> None:
+    """Judge what has been read so far, write it down, draw it and log it."""
+    found = report(
+        read_log(PATHS.annotations),
+        read_truth(PATHS.truth),
+        params.reading,
+    )
+    summary = as_json(found)
+    with whole_file(PATHS.readers) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with whole_folder(PATHS.readers_plots) as folder:
+        for name, content in plots(found).items():
+            (folder / name).write_bytes(content)
+    with round_run("readers", params) as tracked:
+        log(tracked, found, summary)
+
+
+def plots(found: ReaderReport) -> dict[str, bytes]:
+    """Return the plots by file name: tables for DVC, pictures for people."""
+    tables = {
+        "sensitivity": draw.reader_table(found.readers),
+        "drift": draw.reader_table(found.drift),
+        "blind": draw.automation_table(found.automation),
+        "seconds": seconds_table(found.seconds),
+    }
+    pictures = {
+        "sensitivity": draw.sensitivity(found.readers),
+        "drift": draw.drift(found.drift),
+        "blind": draw.automation(found.automation),
+        "seconds": draw.seconds(found.seconds),
+    }
+    return {f"{name}.csv": as_csv(table) for name, table in tables.items()} | {
+        f"{name}.png": encode_png(figure) for name, figure in pictures.items()
+    }
+
+
+def seconds_table(of_readers: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Return a row (reader, reading, seconds) per reading; `reading` counts from 1."""
+    rows = [
+        (reader, number, value)
+        for reader, values in of_readers.items()
+        for number, value in enumerate(values, start=1)
+    ]
+    return pd.DataFrame(rows, columns=["reader", "reading", "seconds"])
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV, the same bytes on any system."""
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:
+    """Log to the run of the model that the readings taught: all groups, and the last round read.
+
+    The ledger's names stay the same from run to run, so that MLflow can compare rounds.
+    """
+    groups = {name: summary[name] for name in ("readers", "blind", "agreement")}
+    metrics = flatten(groups, "")
+    if found.ledger:
+        last = found.ledger[-1]
+        metrics |= flatten(summary["ledger"][f"round_{last.round}"], "ledger/")
+        metrics["ledger/round"] = float(last.round)
+    tracked.log_metrics(metrics)
+    tracked.log_artifact(PATHS.readers)
+    tracked.log_artifact(PATHS.readers_plots)
+
+
+def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Return the numbers of nested groups by their path; what is unknown is left out."""
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        elif value is not None:
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments
+    """Run the stage; return the exit code."""
+    return run("readers", readers)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,216 @@
+"""The stage crossfit: every labelled film is seen by a detector that never saw its patient."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from examined_project import make_project
+
+from lungal.data.detections import read_detections
+from lungal.data.labels import films, ground_truth, write_labels
+from lungal.data.tfrecords import read_records, write_records
+from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.params import AugmentParams, TrainParams
+from lungal.records import Detections, Image
+from lungal.tuning.winner import Winner
+from pipelines import crossfit
+from pipelines.stage import PATHS
+
+OUT = PATHS.detections / "crossfit.parquet"
+SIZE = 96
+
+
+@pytest.fixture
+def labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = make_project()
+    OUT.unlink()
+    set_profile(
+        model={"architecture": "ssd_mobilenet_v2", "input_size": SIZE, "depth_multiplier": 0.35},
+        crossfit={"folds": 3, "steps": 4},
+    )
+    write_best()
+    for split in ("train", "val"):
+        truths = ground_truth(labels, split)
+        rng = np.random.default_rng(0)
+        films = [Image(t.image_id, rng.integers(0, 255, (256, 256), np.uint8)) for t in truths]
+        pairs = zip(films, truths, strict=True)
+        write_records(PATHS.records / split, pairs, input_size=SIZE, shards=2)
+    return labels
+
+
+def set_profile(**sections):
+    path = Path("params.yaml")
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, values in sections.items():
+        params["profiles"][params["profile"]][section] |= values
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def write_best(**changes):
+    tuned = TrainParams(batch_size=4, steps=99, warmup_steps=2, augment=AugmentParams(crop=False))
+    Winner(tuned.model_copy(update=changes)).write(PATHS.best)
+
+
+@dataclass
+class Workshop:
+    """Trainings and detectors that remember what they were given; `stop_in` ends one early."""
+
+    trained: list[set[str]] = field(default_factory=list)  # image_ids of each training
+    params: list[TrainParams] = field(default_factory=list)
+    stop_in: int | None = None  # number of the training that is interrupted
+
+    def fit(self, train, val, model, params, *, work, on_step):
+        assert {image.image_id[:1] for image, _ in read_records(val)} == {"2"}
+        self.trained.append({image.image_id for image, _ in read_records(train)})
+        self.params.append(params)
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "seen.json").write_text(json.dumps(sorted(self.trained[-1])))
+        if len(self.trained) == self.stop_in:
+            raise KeyboardInterrupt
+        on_step(params.steps, {})
+        return {}
+
+    def export(self, work, out):
+        out.mkdir()
+        (out / "seen.json").write_bytes((work / "seen.json").read_bytes())
+        return "0123456789abcdef"
+
+
+class Eyes:
+    """Reports as many boxes as its training had films of other patients."""
+
+    def __init__(self, folder, params):
+        self.seen = json.loads((folder / "seen.json").read_text())
+        self.run = json.loads((folder / "run.json").read_text())
+
+    def detect(self, images):
+        for image in images:
+            assert image.image_id[:8] not in {film[:8] for film in self.seen}
+            count = len(self.seen)
+            boxes = np.tile(np.array([[1, 2, 3, 4]], np.float32), (count, 1))
+            yield Detections(
+                image.image_id, boxes, np.ones(count, np.float32), np.zeros(count, np.int32)
+            )
+
+
+@pytest.fixture
+def workshop(labels, monkeypatch):
+    workshop = Workshop()
+    monkeypatch.setattr(crossfit, "TfodTrainer", lambda: workshop)
+    monkeypatch.setattr(crossfit, "SavedModelDetector", Eyes)
+    return workshop
+
+
+def leftovers():
+    return list(crossfit.WORK.rglob("*"))
+
+
+def test_each_film_is_seen_by_a_detector_without_its_patient(labels, workshop):
+    assert crossfit.main() == 0
+    known = films(labels, "train", "labelled")
+    found = read_detections(OUT)
+    assert [film.image_id for film in found] == known
+    assert len(workshop.trained) == 3
+    for film in found:
+        others = [trained for trained in workshop.trained if film.image_id not in trained]
+        assert [len(trained) for trained in others] == [len(film)]
+    # Twelve films of six patients in three folds.
+    assert [len(trained) for trained in workshop.trained] == [8, 8, 8]
+    assert not leftovers()
+
+
+def test_it_trains_as_tuned_but_for_the_steps(workshop):
+    assert crossfit.main() == 0
+    assert {params.steps for params in workshop.params} == {4}
+    assert {params.batch_size for params in workshop.params} == {4}
+
+
+@pytest.mark.parametrize("folds", [0, 2, 4, 6, 50])
+def test_folds_are_even_and_keep_patients_together(labels, folds):
+    dealt = crossfit.deal(labels, folds)
+    assert sorted(film for fold in dealt for film in fold) == (
+        films(labels, "train", "labelled") if folds else []
+    )
+    patients = [{film[:8] for film in fold} for fold in dealt]
+    assert sum(map(len, patients)) == len(set().union(*patients))
+    assert max(map(len, patients), default=0) - min(map(len, patients), default=0) <= 1
+    assert len(dealt) == min(folds, 6)
+    assert crossfit.deal(labels.iloc[::-1], folds) == dealt
+
+
+def test_no_folds_make_an_empty_table_and_need_nothing(labels, workshop):
+    set_profile(crossfit={"folds": 0})
+    PATHS.best.unlink()
+    assert crossfit.main() == 0
+    assert read_detections(OUT) == []
+    assert not workshop.trained
+
+
+def test_one_patient_is_not_enough(labels, workshop, caplog):
+    only = labels["patient_id"] == labels.loc[labels["split"] == "train", "patient_id"].max()
+    write_labels(PATHS.labels, labels[(labels["split"] != "train") | only])
+    assert crossfit.main() == 0
+    assert read_detections(OUT) == []
+    assert not workshop.trained
+
+
+def test_stopped_it_goes_on_with_the_fold_where_it_was(labels, workshop):
+    assert crossfit.main() == 0
+    undisturbed, whole = OUT.read_bytes(), list(workshop.trained)
+    OUT.unlink()
+    workshop.trained.clear()
+
+    workshop.stop_in = 2
+    assert crossfit.main() == 130
+    assert not OUT.exists()
+    training = next(crossfit.WORK.glob("*/2/training"))
+    workshop.stop_in = None
+    assert crossfit.main() == 0
+    assert not training.exists()
+    # The first fold once, the second in the folder of its first attempt, the third.
+    assert workshop.trained == [whole[0], whole[1], whole[1], whole[2]]
+    assert OUT.read_bytes() == undisturbed
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("change", ["tuned", "labels", "detect"])
+def test_folds_of_other_inputs_are_not_kept(labels, workshop, change):
+    workshop.stop_in = 3
+    assert crossfit.main() == 130
+    workshop.trained.clear()
+    if change == "tuned":
+        write_best(learning_rate=0.5)
+    elif change == "labels":
+        write_labels(PATHS.labels, labels[labels["image_id"] != labels["image_id"].max()])
+    else:
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        params["detect"]["score_threshold"] = 0.2
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+    workshop.stop_in = None
+    assert crossfit.main() == 0
+    assert len(workshop.trained) == 3
+
+
+@pytest.mark.slow
+def test_a_real_model_folder_is_all_that_the_real_detector_needs(
+    labels, workshop, tiny_exported, monkeypatch
+):
+    def export(work, out):
+        shutil.copytree(tiny_exported, out, ignore=shutil.ignore_patterns("run.json"))
+        return "0123456789abcdef"
+
+    monkeypatch.setattr(workshop, "export", export)
+    monkeypatch.setattr(crossfit, "SavedModelDetector", SavedModelDetector)
+    set_profile(crossfit={"folds": 2})
+    assert crossfit.main() == 0
+    found = read_detections(OUT)
+    assert [film.image_id for film in found] == films(labels, "train", "labelled")
+    for film in found:
+        assert np.isfinite(film.boxes).all()
+        assert film.class_scores is not None
+    assert sum(map(len, found)) > 0
