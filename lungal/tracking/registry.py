@@ -93,6 +93,28 @@ class MlflowRegistry:
                 copy = client.download_artifacts(version.run_id, path, folder) if here else None
             yield None if copy is None else Path(copy)
 
+    def detector(self, version: ModelVersion, folder: Path) -> Path:
+        """Copy a version's model to a folder; return the exported detector in it.
+
+        Raises:
+            ServerError: if MLflow does not answer, or no longer has the model's files.
+        """
+        with self._asked() as client:
+            from mlflow.artifacts import download_artifacts
+            from mlflow.models import Model
+
+            source = client.get_model_version_download_uri(REGISTERED_MODEL, version.number)
+            try:
+                copy = Path(
+                    download_artifacts(source, dst_path=str(folder), tracking_uri=self._uri)
+                )
+                kept = Model.load(str(copy)).flavors["python_function"]["artifacts"]
+            except OSError as error:
+                raise ServerError(
+                    f"the files of model {version.name} are gone: {error.strerror or error}"
+                ) from None
+        return Path(copy) / str(kept["detector"]["path"])
+
     @contextmanager
     def _asked(self) -> Iterator["MlflowClient"]:
         try:
