@@ -4,7 +4,7 @@ What an engineer of the TF2 Object Detection API does without lungal: a zoo-styl
 512 px records, `train_loop`, `exporter_lib_v2`, the SavedModel's `image_tensor`. Only the import
 mending (compat) and the scoring of the result are lungal's.
 
-    uv run python benchmarks/plain_od_api.py WORKSPACE OUT --imagenet H5 [--steps 1500]
+    uv run python benchmarks/plain_od_api.py WORKSPACE OUT --imagenet H5 [--steps 1500] [--seed 0]
 
 WORKSPACE is a project folder after `dvc repro label` (data/labels.parquet, data/images). OUT gets
 the model and detections of the test films, served 512 px and 1024 px pictures.
@@ -175,10 +175,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--imagenet", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    tf.keras.utils.set_random_seed(0)
+    tf.keras.utils.set_random_seed(args.seed)
     images = args.workspace / "data/images"
     labels = pd.read_parquet(args.workspace / "data/labels.parquet")
     labels = labels[labels.state == "labelled"]

@@ -1,14 +1,21 @@
 """Talking to a Label Studio over HTTP: the token, and failures as one clear line."""
 
+import base64
+import json
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
 from lungal.errors import ServerError, TokenError
 
+TokenKind = Literal["legacy", "personal access", "short-lived", "unknown"]
+
 TIMEOUT_SECONDS = 60
+JWT_DOTS = 2
+LEGACY = re.compile("[0-9a-f]{40}")
 
 
 class TokenAuth(httpx.Auth):
@@ -26,7 +33,7 @@ class TokenAuth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add our token to a request; see httpx.Auth."""
-        if self._token.count(".") != 2:
+        if self._token.count(".") != JWT_DOTS:
             request.headers["Authorization"] = f"Token {self._token}"
             yield request
             return
@@ -44,6 +51,23 @@ class TokenAuth(httpx.Auth):
         response = yield httpx.Request("POST", url, json={"refresh": self._token})
         response.raise_for_status()
         self._access = response.json()["access"]
+
+
+def token_kind(token: str) -> TokenKind:
+    """Tell what a token is by its looks.
+
+    A personal access token is a JSON web token that says of itself that it is for refreshing; the
+    access tokens that it is exchanged for look alike and last five minutes.
+    """
+    if LEGACY.fullmatch(token):
+        return "legacy"
+    try:
+        payload = token.split(".")[1] if token.count(".") == JWT_DOTS else ""
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError:
+        return "unknown"
+    kinds: dict[object, TokenKind] = {"refresh": "personal access", "access": "short-lived"}
+    return kinds.get(claims.get("token_type") if isinstance(claims, dict) else None, "unknown")
 
 
 def open_http(url: str, token: str) -> httpx.Client:

@@ -1,39 +1,91 @@
-"""How the browser gets to see a film: a folder that the local server shares, or an upload."""
+"""How the browser gets to see a film: a folder that the local server shares, or an upload.
+
+Films of a bucket are in lungal.annotation.bucket. All go by pseudonyms: an address says neither
+which film nor whose it is.
+"""
 
 import hashlib
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 import httpx
 
 from lungal.data.files import whole_file
+from lungal.data.images import encode_jpeg, equalise, read_pixels
 from lungal.errors import ServerError
 
+View = Literal["image", "clahe", "inverted"]
+
 UPLOADS_AT_ONCE = 20
+ONE_PICTURE = '<View><Image name="image" value="$image"/></View>'
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A film as it is stored, or a view of it for people to look at.
+
+    Args:
+        name: the film's pseudonym.
+        film: where it is stored.
+        view: image: as it is | clahe: local contrast evened out | inverted: dense is dark.
+    """
+
+    name: str
+    film: Path
+    view: View = "image"
+
+    @property
+    def hosted_name(self) -> str:
+        """The published copy's name, by its content: a film ingested anew is another copy.
+
+        What a reader has in front of them never changes under their hands.
+        """
+        stat = self.film.stat()
+        digest = _digest(self.film, stat.st_mtime_ns, stat.st_size)[:12]
+        suffix = self.film.suffix.lower() if self.view == "image" else ".jpg"
+        return f"{self.name}.{self.view}.{digest}{suffix}"
+
+    def encoded(self) -> bytes:
+        """Return the picture as PNG or JPEG.
+
+        Raises:
+            ImageError: if the film cannot be read.
+        """
+        if self.view == "image":
+            return self.film.read_bytes()
+        pixels = read_pixels(self.film)
+        return encode_jpeg(equalise(pixels) if self.view == "clahe" else 255 - pixels)
+
+
+@lru_cache(maxsize=4096)
+def _digest(film: Path, _changed: int, _size: int) -> str:
+    # A film has three pictures; it is read once for their names.
+    return hashlib.sha256(film.read_bytes()).hexdigest()
 
 
 class Hosting(Protocol):
     """A way to put films where the server can show them to its users, and to nobody else."""
 
     def publish(
-        self, http: httpx.Client, project_id: int, films: Mapping[str, Path]
-    ) -> dict[str, str]:
-        """Publish films, each once however often it is asked for; return image_id to URL.
+        self, http: httpx.Client, project_id: int, pictures: Sequence[Picture]
+    ) -> dict[Picture, str]:
+        """Publish pictures, each once however often it is asked for; return their addresses.
 
         Args:
             http: talks to the server, with its address and our token.
             project_id: whose members may see the films.
-            films: image_id to the stored film.
+            pictures: of films that can be read.
         """
         ...
 
 
 class LocalFiles:
-    """Copies films below the local server's document root.
+    """Writes pictures below the local server's document root.
 
     The server serves a file only below a folder that is registered with a project, and such a
     folder must lie strictly below the document root.
@@ -44,70 +96,76 @@ class LocalFiles:
         self._folder = self._root / "queue"
 
     def publish(
-        self, http: httpx.Client, project_id: int, films: Mapping[str, Path]
-    ) -> dict[str, str]:
-        """Copy films that are not there yet; see Hosting."""
+        self, http: httpx.Client, project_id: int, pictures: Sequence[Picture]
+    ) -> dict[Picture, str]:
+        """Write pictures that are not there yet; see Hosting."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._register(http, project_id)
-        urls = {}
-        for image_id, film in films.items():
-            copy = self._folder / hosted_name(image_id, film)
-            if not copy.exists():
-                with whole_file(copy) as temporary:
-                    shutil.copyfile(film, temporary)
-            urls[image_id] = f"/data/local-files/?d={quote(str(copy.relative_to(self._root)))}"
-        return urls
+        return {picture: self._address(picture) for picture in pictures}
+
+    def _address(self, picture: Picture) -> str:
+        copy = self._folder / picture.hosted_name
+        if not copy.exists():
+            with whole_file(copy) as temporary:
+                temporary.write_bytes(picture.encoded())
+        return f"/data/local-files/?d={quote(str(copy.relative_to(self._root)))}"
 
     def _register(self, http: httpx.Client, project_id: int) -> None:
-        found = _json(http.get("/api/storages/localfiles", params={"project": project_id}))
+        found = answer_of(http.get("/api/storages/localfiles", params={"project": project_id}))
         if any(storage["path"] == str(self._folder) for storage in found):
             return
         storage = {"project": project_id, "path": str(self._folder), "title": "queued films"}
-        _json(http.post("/api/storages/localfiles", json=storage | {"use_blob_urls": True}))
+        answer_of(http.post("/api/storages/localfiles", json=storage | {"use_blob_urls": True}))
 
 
 class Uploads:
-    """Sends films to the server, which keeps them: for a server on another machine."""
+    """Sends pictures to the server, which keeps them: for a server on another machine.
+
+    They lie in a project of their own, without tasks: the server takes uploads only for projects
+    whose layout shows a single picture.
+    """
 
     def publish(
-        self, http: httpx.Client, project_id: int, films: Mapping[str, Path]
-    ) -> dict[str, str]:
-        """Upload films that are not there yet; see Hosting."""
-        names = {image_id: hosted_name(image_id, film) for image_id, film in films.items()}
-        there = self._uploaded(http, project_id)
-        missing = [image_id for image_id in films if names[image_id] not in there]
-        for batch in batches(missing, UPLOADS_AT_ONCE):
+        self, http: httpx.Client, project_id: int, pictures: Sequence[Picture]
+    ) -> dict[Picture, str]:
+        """Upload pictures that are not there yet; see Hosting."""
+        names = {picture: picture.hosted_name for picture in pictures}
+        shelf = self._shelf(http, project_id)
+        there = self._uploaded(http, shelf)
+        missing = [picture for picture in pictures if names[picture] not in there]
+        for batch in batches(dict.fromkeys(missing), UPLOADS_AT_ONCE):
             # A field of its own for each: of several files in one field the server keeps the last.
-            files = {names[film]: (names[film], films[film].read_bytes()) for film in batch}
+            files = {names[one]: (names[one], one.encoded()) for one in batch}
             # Not committed to the project: the files are kept, but no tasks are made of them.
-            _json(
+            answer_of(
                 http.post(
-                    f"/api/projects/{project_id}/import",
+                    f"/api/projects/{shelf}/import",
                     params={"commit_to_project": "false"},
                     files=files,
                 )
             )
         if missing:
-            there = self._uploaded(http, project_id)
+            there = self._uploaded(http, shelf)
         if lost := [name for name in names.values() if name not in there]:
             raise ServerError(f"the server did not keep the film {lost[0]}; run this again")
-        return {image_id: f"/data/{there[name]}" for image_id, name in names.items()}
+        return {picture: f"/data/{there[name]}" for picture, name in names.items()}
 
     @staticmethod
-    def _uploaded(http: httpx.Client, project_id: int) -> dict[str, str]:
-        path = f"/api/projects/{project_id}/file-uploads"
-        found = _json(http.get(path, params={"all": "true"}))
+    def _shelf(http: httpx.Client, project_id: int) -> int:
+        title = f"films of project {project_id}"
+        found = answer_of(http.get("/api/projects", params={"title": title}))["results"]
+        ours = [int(project["id"]) for project in found if project["title"] == title]
+        if not ours:
+            made = {"title": title, "label_config": ONE_PICTURE}
+            ours = [int(answer_of(http.post("/api/projects", json=made))["id"])]
+        return min(ours)
+
+    @staticmethod
+    def _uploaded(http: httpx.Client, shelf: int) -> dict[str, str]:
+        path = f"/api/projects/{shelf}/file-uploads"
+        found = answer_of(http.get(path, params={"all": "true"}))
         # The server puts eight random digits and a hyphen before the name.
         return {Path(upload["file"]).name.partition("-")[2]: upload["file"] for upload in found}
-
-
-def hosted_name(image_id: str, film: Path) -> str:
-    """Name a film's published copy by its content: a film ingested anew is another copy.
-
-    What a reader has in front of them never changes under their hands.
-    """
-    digest = hashlib.sha256(film.read_bytes()).hexdigest()[:12]
-    return f"{image_id}.{digest}{film.suffix.lower()}"
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -117,7 +175,13 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _json(response: httpx.Response) -> Any:
+def answer_of(response: httpx.Response) -> Any:
+    """Return the JSON of an answer.
+
+    Raises:
+        httpx.HTTPStatusError: if it says that something went wrong.
+        ServerError: if it is no JSON.
+    """
     response.raise_for_status()
     try:
         return response.json()

@@ -1,7 +1,7 @@
 """The seam between lungal and wherever readers read."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lungal.records import Annotation, Task
@@ -15,8 +15,20 @@ class Refused:
     reason: str
 
 
-OnRefused = Callable[[Refused], None]
-"""Called for each reading that is refused; the others go on."""
+@dataclass(slots=True)
+class Notes:
+    """What a fetch sees beside the events; it writes here.
+
+    Attributes:
+        links: thread to where a person can look at it, of all readings that were seen.
+        strangers: links of readings that lungal never asked for; they become no events.
+        gone: threads of the log whose whole task is no longer there. Their readings still stand.
+            Noticed only when everything is looked at.
+    """
+
+    links: dict[str, str] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
 
 class AnnotationStore(Protocol):
@@ -34,14 +46,27 @@ class AnnotationStore(Protocol):
         """
         ...
 
-    def fetch(self, on_refused: OnRefused | None = None) -> Iterator[Annotation]:
-        """Yield every reading so far, each with a stable source_id, in no particular order.
+    def fetch(
+        self,
+        log: Collection[Annotation] = (),
+        *,
+        everything: bool = False,
+        notes: Notes | None = None,
+    ) -> Iterator[Annotation]:
+        """Yield the events that happened since the log was last brought up to date.
+
+        An event is a reading saved or edited, skipped or called unreadable; one that is refused
+        (verdict "refused", the comment says why); one that was deleted, if the log knows it. Each
+        has a source_id of its own for good, all of one reading share their `thread`, and a later
+        one has a later `at`. They come in no particular order. What the log knows may come again;
+        what it lacks comes now, or, if it happens meanwhile, with the next fetch.
 
         Args:
-            on_refused: told of each reading that cannot be trusted; it is not yielded.
+            log: the events that are known; those of other stores do no harm.
+            everything: look at all readings, not only at those that changed.
+            notes: filled while the events come.
 
         Raises:
-            AnnotationError: at the first such reading, if there is no `on_refused`.
-            ServerError: if the store cannot be reached.
+            ServerError: if the store cannot be reached; what was yielded is true all the same.
         """
         ...

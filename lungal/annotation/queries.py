@@ -5,6 +5,14 @@ from typing import Any
 Query = dict[str, Any]
 
 UNCERTAINTY = "tasks:data.uncertainty"
+NOISE = (
+    *("data.image", "data.clahe", "data.inverted", "data.prior", "data.film", "data.width"),
+    *("data.height", "data.model_version", "inner_id", "annotations_results", "annotations_ids"),
+    *("predictions_score", "predictions_model_versions", "predictions_results"),
+    *("total_predictions", "file_upload", "storage_filename", "created_at", "updated_at"),
+    *("updated_by", "avg_lead_time", "draft_exists", "completed_at"),
+)
+"""Columns that say nothing to a reader."""
 
 
 def most_uncertain_first() -> dict[str, Any]:
@@ -12,12 +20,23 @@ def most_uncertain_first() -> dict[str, Any]:
 
     Label Studio compares a task's own data as texts unless it is told that they are numbers.
     """
+    hidden = [f"tasks:{column}" for column in NOISE]
     return {
         "title": "Most uncertain first",
         "type": "list",
         "target": "tasks",
         "ordering": [f"-{UNCERTAINTY}"],
-        "columnsDisplayType": {UNCERTAINTY: "Number"},
+        "columnsDisplayType": {
+            f"tasks:data.{name}": "Number" for name in ("uncertainty", "rank", "round")
+        },
+        "columnsWidth": {
+            "tasks:id": 80,
+            "tasks:data.receipt": 380,
+            "tasks:data.rank": 100,
+            "tasks:data.round": 100,
+            "tasks:data.uncertainty": 150,
+        },
+        "hiddenColumns": {"explore": hidden, "labeling": hidden},
     }
 
 

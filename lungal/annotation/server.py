@@ -28,6 +28,17 @@ OnWait = Callable[[str, float], None]
 """Called while something takes long, with what it is and the seconds so far."""
 
 HOST = "127.0.0.1"
+PRIVATE_NETWORKS = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12"),
+    *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+    *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "233.252.0.0/24", "240.0.0.0/4"),
+    *("::/128", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
+"""Where the server may not send webhooks, nor ask for predictions: its own list, less 127.0.0.0/8
+and ::1."""
+LOCK_SECONDS = 3600
+"""How long a film that a reader has opened and left is kept from the others; the server's own
+default is a day, in which the last film in front of everybody who went home is nobody's."""
 DEFAULT_PORT = 8080
 SYNC = ("sync", "--project", "servers/label-studio", "--locked")
 
@@ -78,7 +89,7 @@ class LocalServer:
         self.environment = environment or root.resolve() / "servers" / "label-studio"
         self.document_root = self.folder / "files"
         self.log = self.folder / "server.log"
-        self._variables = os.environ if variables is None else variables
+        self.variables = os.environ if variables is None else variables
         self._state = self.folder / "server.json"
 
     @property
@@ -136,7 +147,7 @@ class LocalServer:
         Raises:
             ServerError: if they were written down and are damaged.
         """
-        return keep(self.folder / "credentials.json", self._variables)
+        return keep(self.folder / "credentials.json", self.variables)
 
     def _make_folders(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -158,7 +169,7 @@ class LocalServer:
         told("installing Label Studio", 0.0)
         command = [*_uv(), "sync", "--project", str(self.environment), "--locked"]
         done = subprocess.run(  # noqa: S603  our own command
-            command, capture_output=True, text=True, check=False, env=_without_venv(self._variables)
+            command, capture_output=True, text=True, check=False, env=_without_venv(self.variables)
         )
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -171,7 +182,7 @@ class LocalServer:
             child = subprocess.Popen(  # noqa: S603  our own command
                 command,
                 cwd=self.folder,
-                env={**_without_venv(self._variables), **self._switches(port)},
+                env={**_without_venv(self.variables), **self._switches(port)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -194,11 +205,24 @@ class LocalServer:
             "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
             "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.document_root),
+            **self._storage(),
+            # It may call this machine, where predictions are served and pulls listen, and nothing
+            # else that is private.
+            "USE_DEFAULT_BANNED_SUBNETS": "false",
+            "USER_ADDITIONAL_BANNED_SUBNETS": ",".join(PRIVATE_NETWORKS),
+            "TASK_LOCK_TTL": str(LOCK_SECONDS),
             "COLLECT_ANALYTICS": "false",
             "LATEST_VERSION_CHECK": "false",
             "SENTRY_DSN": "",
             "FRONTEND_SENTRY_DSN": "",
         }
+
+    def _storage(self) -> dict[str, str]:
+        # An address of storage that comes with a project would be refused if it is a private one;
+        # what the server itself is started with is trusted.
+        told = self.variables
+        endpoint = told.get("AWS_ENDPOINT_URL_S3") or told.get("AWS_ENDPOINT_URL")
+        return {"S3_ENDPOINT": endpoint} if endpoint and "S3_ENDPOINT" not in told else {}
 
     def _wait(self, process: _Process, timeout: float, told: OnWait) -> None:
         try:

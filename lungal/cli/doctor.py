@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lungal.annotation.connection import open_http, talking_to
+from lungal.annotation.connection import TokenKind, open_http, talking_to, token_kind
 from lungal.cli.connection import Connection, connect
-from lungal.errors import LungalError, ServerError, TokenError
+from lungal.errors import LungalError, PseudonymError, ServerError, TokenError
 from lungal.params import load_params
 
 PACKAGES = (
@@ -28,8 +28,15 @@ PACKAGES = (
     "label-studio-sdk",
     "opencv-python-headless",
 )
-JWT_DOTS = 2
 HOW_TO_LOG_IN = "set LABEL_STUDIO_API_KEY to a token from its page Account & Settings"
+REFUSED: dict[TokenKind, str] = {
+    "legacy": "it may be withdrawn, or the organisation's page API Tokens has legacy tokens "
+    "switched off; a personal access token works with either setting",
+    "personal access": "it may be withdrawn or expired; make another on Account & Settings",
+    "short-lived": "it lasts five minutes; take the personal access token that it was made from",
+    "unknown": "a legacy token is 40 hexadecimal digits, a personal access token a long text with "
+    "two dots; copy it again",
+}
 ENOUGH_DISK = 10 * 2**30
 ENOUGH_MEMORY = 6 * 2**30
 MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
@@ -155,13 +162,19 @@ def _check_label_studio(_root: Path) -> Iterator[Finding]:
     except ServerError as error:
         yield Finding("label studio", "note", str(error), "lungal label-studio start")
         return
-    kind = "personal access" if connection.token.count(".") == JWT_DOTS else "legacy"
+    kind = token_kind(connection.token)
     try:
         user = _whoami(connection)
     except TokenError as error:
-        yield Finding("label studio", "bad", f"{error} ({kind} token)", HOW_TO_LOG_IN)
+        yield Finding("label studio", "bad", f"{error} ({kind} token)", REFUSED[kind])
         return
     yield Finding("label studio", "ok", f"{connection.url}, {kind} token of {user}")
+    try:
+        _ = connection.pseudonyms
+    except PseudonymError as error:
+        yield Finding("pseudonyms", "bad", str(error))
+    else:
+        yield Finding("pseudonyms", "ok", "there is a key; back it up with the data")
 
 
 def _whoami(connection: Connection) -> str:

@@ -1,5 +1,6 @@
 """`lungal queue`: the selection goes to the readers."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from lungal.cli.connection import Url, connect
+from lungal.cli.connection import Bucket, Url, connect
 from lungal.params import load_params
 from lungal.paths import load_paths
+from lungal.records import Detections
 
 
 def queue(
@@ -19,20 +21,22 @@ def queue(
         str | None,
         typer.Option(help="Label Studio project; default: queue.project of params.yaml."),
     ] = None,
+    s3: Bucket = None,
 ) -> None:
     """Queue the selected films for reading, the model's boxes drawn on them.
 
     Takes data/selection.csv, which the stage `select` wrote. Readers get the most uncertain film
-    first. Run it as often as you like: what is queued already is not queued again, and a run that
-    was interrupted is completed by the next.
+    first. What each film is for goes to data/queue.jsonl, which belongs in git. Run it as often as
+    you like: what is queued already is not queued again, and a run that was interrupted is
+    completed by the next.
     """
     import lungal.rounds.queue as use_case
-    from lungal.data.detections import read_detections
+    from lungal.data.annotations import read_log
     from lungal.data.films import film_paths
 
     paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
     selection = use_case.read_selection(paths.selection)
-    connection = connect(url)
+    connection = connect(url, s3)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bars:
         checking = bars.add_task("Checking films", total=len(selection))
@@ -46,11 +50,12 @@ def queue(
         with closing(store):
             report = use_case.queue(
                 selection,
-                read_detections(paths.detections / "pool.parquet"),
+                _detections(paths.detections),
                 films,
                 store,
-                draw_threshold=params.draw_threshold,
-                max_boxes=params.max_boxes,
+                asked=paths.queue,
+                drawing=use_case.Drawing(params.draw_threshold, params.max_boxes),
+                log=read_log(paths.annotations),
                 on_progress=lambda done, total: bars.update(checking, completed=done, total=total),
             )
     console.print(
@@ -59,3 +64,12 @@ def queue(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _detections(folder: Path) -> Iterator[Detections]:
+    # Known cases and films that are read again are training films.
+    from lungal.data.detections import read_detections
+
+    for split in ("train", "pool"):
+        if (folder / f"{split}.parquet").exists() or split == "pool":
+            yield from read_detections(folder / f"{split}.parquet")

@@ -1,15 +1,24 @@
-"""Pull a round: what readers have read goes into the annotation log, each reading once."""
+"""Pull a round: what happened to the readings goes into the annotation log, each event once."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
-from lungal.annotation.protocol import AnnotationStore, OnRefused, Refused
+from lungal.annotation.protocol import AnnotationStore, Notes, Refused
+from lungal.annotation.readings import refusal
 from lungal.boxes import why_impossible
 from lungal.data.annotations import append_log, read_log
-from lungal.records import Annotation, Split
+from lungal.data.asked import latest_asked
+from lungal.reading.effort import OPINIONS
+from lungal.reading.origins import trace
+from lungal.reading.standing import age
+from lungal.records import Annotation, Asked, Split
+
+Kind = Literal["reading", "edit", "deletion", "refusal"]
+"""What an event does: begins its thread, changes it, ends it, or changes nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +32,45 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class PullReport:
-    """What a pull did."""
+    """What a pull did, or, as a dry run, would do.
 
-    new: tuple[Annotation, ...]  # now in the log
-    known: int  # were in the log before
-    refused: tuple[Refused, ...]  # not in the log; come again with each pull until mended
+    Attributes:
+        new: readings, edits and deletions that are now in the log.
+        refusals: events that are now in the log and change nothing: readings that cannot be
+            trusted.
+        edits: source_ids of the new events whose thread the log knew before.
+        known: how many events came that were in the log before.
+        refused: all readings that wait to be mended, of this pull and of earlier ones.
+        strangers: links of readings of films that lungal never asked for.
+        gone: threads of readings whose task was deleted as a whole; they still stand.
+    """
+
+    new: tuple[Annotation, ...]
+    refusals: tuple[Annotation, ...]
+    edits: frozenset[str]
+    known: int
+    refused: tuple[Refused, ...]
+    strangers: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    def kind(self, event: Annotation) -> Kind:
+        """Return what one of the new events does."""
+        if event.verdict == "refused":
+            return "refusal"
+        if event.verdict == "deleted":
+            return "deletion"
+        return "edit" if event.source_id in self.edits else "reading"
 
 
-def pull(store: AnnotationStore, log: Path, films: Mapping[str, Film]) -> PullReport:
+def pull(
+    store: AnnotationStore,
+    log: Path,
+    films: Mapping[str, Film],
+    asked: Iterable[Asked] = (),
+    *,
+    everything: bool = False,
+    dry: bool = False,
+) -> PullReport:
     """Bring the log up to date with the store.
 
     One reading that cannot be trusted stops no other. The log changes in one step, at the end: a
@@ -40,19 +80,58 @@ def pull(store: AnnotationStore, log: Path, films: Mapping[str, Film]) -> PullRe
         store: where the readers read.
         log: data/annotations.jsonl; made if it is missing.
         films: image_id to film, of the manifest.
+        asked: data/queue.jsonl: what each film was for, and what the model saw on it.
+        everything: look at all readings, not only at those that changed since the last pull.
+        dry: write nothing.
 
     Raises:
         AnnotationError: if the log itself is damaged.
         ServerError: if the store does not answer; run it again.
     """
-    refused: list[Refused] = []
-    known = {reading.source_id for reading in read_log(log)}
-    fetched = {r.source_id: r for r in _trusted(store, films, refused.append)}
-    # A known reading is not compared with the log's: the task under it may have moved on since.
-    new = tuple(reading for source, reading in sorted(fetched.items()) if source not in known)
-    if new:
+    before, notes, questions = read_log(log), Notes(), _Questions.of(asked)
+    known = {event.source_id for event in before}
+    fetched: dict[str, Annotation] = {}
+    for said in store.fetch(before, everything=everything, notes=notes):
+        event = _checked(questions.join(said), films)
+        # What once was good enough stays so: whoever pulls it again with fewer films at hand, or
+        # with another key, has learnt nothing new.
+        if event.verdict != "refused" or f"{event.thread}@{event.at}" not in known:
+            fetched[event.source_id] = event
+    # A known event is not compared with the log's: the task under it may have moved on since.
+    new = sorted((event for source, event in fetched.items() if source not in known), key=age)
+    if new and not dry:
         append_log(log, new)
-    return PullReport(new, len(fetched) - len(new), tuple(refused))
+    threads = {event.thread for event in before}
+    return PullReport(
+        new=tuple(event for event in new if event.verdict != "refused"),
+        refusals=tuple(event for event in new if event.verdict == "refused"),
+        edits=frozenset(event.source_id for event in new if event.thread in threads),
+        known=len(fetched) - len(new),
+        refused=tuple(
+            Refused(notes.links.get(event.thread, event.thread), event.comment or "")
+            for event in waiting([*before, *new])
+        ),
+        strangers=tuple(notes.strangers),
+        gone=tuple(notes.gone),
+    )
+
+
+def waiting(log: Iterable[Annotation]) -> list[Annotation]:
+    """Return the refused readings that nobody has mended, each once, the oldest first.
+
+    Mended is one that was edited into something good, or deleted; or whose reader has said
+    something else of the film since.
+    """
+    refused: dict[str, Annotation] = {}
+    answers: dict[object, Annotation] = {}
+    for event in sorted(log, key=age):
+        if event.verdict == "refused":
+            refused[event.thread] = event
+        else:
+            answers[event.thread] = event
+            if event.verdict != "deleted":
+                answers[event.image_id, event.round, event.reader] = event
+    return [event for event in refused.values() if not _is_mended(event, answers)]
 
 
 def known_films(manifest: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Film]:
@@ -65,14 +144,41 @@ def known_films(manifest: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Film]
     }
 
 
-def _trusted(
-    store: AnnotationStore, films: Mapping[str, Film], refuse: OnRefused
-) -> Iterator[Annotation]:
-    for reading in store.fetch(refuse):
-        if reason := _why_wrong(reading, films):
-            refuse(Refused(reading.source_id, reason))
-        else:
-            yield reading
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """What was asked, by round and image_id: of each model, and the latest of all."""
+
+    of_model: Mapping[str, Mapping[tuple[int, str], Asked]]
+    latest: Mapping[tuple[int, str], Asked]
+
+    @classmethod
+    def of(cls, asked: Iterable[Asked]) -> "_Questions":
+        lines = list(asked)
+        models = {line.model_version for line in lines}
+        return cls(
+            {m: latest_asked(line for line in lines if line.model_version == m) for m in models},
+            latest_asked(lines),
+        )
+
+    def join(self, event: Annotation) -> Annotation:
+        """Say of an event what its film was for, and of its boxes where they come from."""
+        key = (event.round, event.image_id)
+        # A film that is queued again with a new model's boxes may have been read with the old's.
+        line = self.of_model.get(event.model_version or "", {}).get(key) or self.latest.get(key)
+        if line is None:
+            return event
+        event = replace(event, role=line.role, blind=line.blind, seen=line.seen)
+        if event.verdict not in OPINIONS:
+            return event
+        boxes, deleted = trace(() if line.blind else line.seen, event.boxes)
+        return replace(event, boxes=boxes, deleted=deleted)
+
+
+def _checked(event: Annotation, films: Mapping[str, Film]) -> Annotation:
+    if event.verdict in {"deleted", "refused"}:
+        return event
+    reason = _why_wrong(event, films)
+    return refusal(event, reason) if reason else event
 
 
 def _why_wrong(reading: Annotation, films: Mapping[str, Film]) -> str | None:
@@ -85,3 +191,12 @@ def _why_wrong(reading: Annotation, films: Mapping[str, Film]) -> str | None:
         if reason := why_impossible(box.xyxy, film.width, film.height):
             return f"a box of {box.label} on film {reading.image_id} {reason}"
     return None
+
+
+def _is_mended(refused: Annotation, answers: Mapping[object, Annotation]) -> bool:
+    same = answers.get(refused.thread)
+    # The same saved moment, once refused and once not: it was mended on our side.
+    if same is not None and age(same)[0] >= age(refused)[0]:
+        return True
+    other = answers.get((refused.image_id, refused.round, refused.reader))
+    return other is not None and age(other)[0] > age(refused)[0]

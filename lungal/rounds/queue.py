@@ -1,25 +1,33 @@
 """Queue a round: the selected films, with what the model saw on them, go to the readers."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from lungal.annotation.protocol import AnnotationStore
-from lungal.data.files import require
+from lungal.annotation.readings import utc
+from lungal.boxes import clip
+from lungal.data.asked import append_asked
 from lungal.data.images import read_pixels
 from lungal.errors import SelectionError, StageOrderError
-from lungal.records import Detections, Task
+from lungal.reading.standing import by_film, standing
+from lungal.records import CLASSES, Annotation, Asked, Detections, LabelledBox, SeenBox, Task
+from lungal.rounds.selected import Selected, check_selection
+from lungal.rounds.selected import read_selection as read_selection
 
 OnProgress = Callable[[int, int], None]
 """Called with (done, total)."""
 
 Value = TypeVar("Value")
-COLUMNS = ("rank", "image_id", "score", "reason", "round", "model_version")
+OPINIONS = ("finding", "no_finding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,68 +39,87 @@ class QueueReport:
     new: int  # of these, not in the queue before
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Which detections are pre-drawn: from a score up, the most confident ones."""
+
+    threshold: float
+    most: int
+
+    def of(self, found: Detections) -> Detections:
+        """Return the detections of one film that are pre-drawn."""
+        sure = found.above(self.threshold)
+        best = np.argsort(-sure.scores, kind="stable")[: self.most]
+        return Detections(sure.image_id, sure.boxes[best], sure.scores[best], sure.labels[best])
+
+
 def queue(
     selection: pd.DataFrame,
     detections: Iterable[Detections],
     films: Mapping[str, Path],
     store: AnnotationStore,
     *,
-    draw_threshold: float,
-    max_boxes: int,
+    asked: Path,
+    drawing: Drawing,
+    log: Iterable[Annotation] = (),
+    now: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> QueueReport:
     """Give a selection to the readers, the first rank first.
 
     Every film is decoded before the first is queued: Label Studio lets a reader submit a film that
-    it cannot show. Safe to repeat and to interrupt anywhere; what is queued already stays as it is.
+    it cannot show. What each film is for is written down before the readers get it, and never
+    told to them. Safe to repeat and to interrupt anywhere; what is queued already stays as it is.
 
     Args:
         selection: rows of data/selection.csv.
         detections: of at least the selected films.
-        films: image_id to the stored film.
+        films: image_id to the stored film, of all that may be shown: as prior films, too.
         store: where the readers read.
-        draw_threshold: the score from which a detection is pre-drawn.
-        max_boxes: how many are pre-drawn at most, the most confident ones.
+        asked: data/queue.jsonl.
+        drawing: which detections are pre-drawn.
+        log: all readings; an adjudication shows those that disagree.
+        now: the moment of asking; None: this one.
         on_progress: told how many films are checked.
 
     Raises:
-        SelectionError: if the selection is malformed.
+        SelectionError: if the selection is malformed, or has a film to adjudicate that was not
+            read twice.
         StageOrderError: if a selected film has no detections or is not among the films.
         ImageError: if a film is missing or cannot be decoded; nothing is queued then.
         ServerError: if the store does not answer; run it again.
     """
-    _check(selection)
-    if selection.empty:
+    rows = check_selection(selection)
+    if not rows:
         return QueueReport(round=0, films=0, new=0)
     seen = {found.image_id: found for found in detections}
-    tasks = []
-    for done, row in enumerate(selection.sort_values("rank").to_dict("records"), start=1):
-        drawn = _drawn(_of(seen, row["image_id"], "detect"), draw_threshold, max_boxes)
-        tasks.append(_task(row, drawn, _of(films, row["image_id"], "ingest")))
+    priors = prior_films(films)
+    readings = by_film(standing(log))
+    at, tasks, lines = utc(now or datetime.now(UTC)), [], []
+    for done, row in enumerate(rows, start=1):
+        drawn = drawing.of(_of(seen, row.image_id, "detect"))
+        prior = priors.get(row.image_id)
+        if prior is not None:
+            read_pixels(films[prior])
+        opinions = _opinions(row, readings.get(row.image_id, ()))
+        task = _task(row, drawn, _of(films, row.image_id, "ingest"), prior, opinions)
+        tasks.append(task)
+        lines.append(_asked(row, task, at))
         if on_progress is not None:
-            on_progress(done, len(selection))
-    return QueueReport(round=tasks[0].round, films=len(tasks), new=store.submit(tasks))
+            on_progress(done, len(rows))
+    append_asked(asked, lines)
+    return QueueReport(round=rows[0].round, films=len(rows), new=store.submit(tasks))
 
 
-def read_selection(path: Path) -> pd.DataFrame:
-    """Read data/selection.csv.
+def prior_films(image_ids: Iterable[str]) -> dict[str, str]:
+    """Return image_id to the last earlier film of the same patient, where there is one.
 
-    Raises:
-        StageOrderError: if the stage `select` has not run.
+    NIH numbers a patient's films in the order in which they were taken: 00000013_005.
     """
-    names = ("image_id", "patient_id", "reason", "strategy", "model_version")
-    return pd.read_csv(
-        require(path, "select"), dtype=dict.fromkeys(names, str), keep_default_na=False
-    )
-
-
-def _check(selection: pd.DataFrame) -> None:
-    if missing := [name for name in COLUMNS if name not in selection.columns]:
-        raise SelectionError(f"the selection lacks the columns {', '.join(missing)}")
-    if repeated := selection.loc[selection["image_id"].duplicated(), "image_id"].tolist():
-        raise SelectionError(f"film {repeated[0]} is selected twice")
-    if len(rounds := sorted(set(selection["round"]))) > 1:
-        raise SelectionError(f"the selection mixes the rounds {rounds}")
+    by_patient = defaultdict(list)
+    for image_id in sorted(image_ids):
+        by_patient[image_id.partition("_")[0]].append(image_id)
+    return {later: earlier for films in by_patient.values() for earlier, later in pairwise(films)}
 
 
 def _of(values: Mapping[str, Value], image_id: str, stage: str) -> Value:
@@ -104,25 +131,76 @@ def _of(values: Mapping[str, Value], image_id: str, stage: str) -> Value:
         ) from None
 
 
-def _drawn(found: Detections, threshold: float, most: int) -> Detections:
-    sure = found.above(threshold)
-    best = np.argsort(-sure.scores, kind="stable")[:most]
-    return Detections(sure.image_id, sure.boxes[best], sure.scores[best], sure.labels[best])
+def _opinions(row: Selected, readings: Sequence[Annotation]) -> tuple[tuple[LabelledBox, ...], ...]:
+    # The readings that disagree are those of the last round in which the film was read.
+    if row.role != "adjudicate":
+        return ()
+    said = [r for r in readings if r.role != "control" and r.verdict in OPINIONS]
+    last = max((reading.round for reading in said), default=0)
+    # By lot for each film: were it by name, A would always be the same reader.
+    by_lot = sorted((r for r in said if r.round == last), key=lambda r: _lot(r.image_id, r.reader))
+    opinions = tuple(reading.boxes for reading in by_lot)
+    if len(opinions) < 2:
+        raise SelectionError(
+            f"film {row.image_id} is to be adjudicated but was read by {len(opinions)}; dvc repro"
+        )
+    return opinions
 
 
-def _task(row: Mapping[Hashable, Any], drawn: Detections, film: Path) -> Task:
+def _lot(image_id: str, reader: str) -> bytes:
+    return hashlib.sha256(f"letters:{image_id}:{reader}".encode()).digest()
+
+
+def _task(
+    row: Selected,
+    drawn: Detections,
+    film: Path,
+    prior: str | None,
+    opinions: tuple[tuple[LabelledBox, ...], ...],
+) -> Task:
     height, width = read_pixels(film).shape
-    uncertainty = float(row["score"])
-    if not isfinite(uncertainty):
-        raise SelectionError(f"film {row['image_id']} has the score {uncertainty}")
     return Task(
-        round=int(row["round"]),
-        image_id=str(row["image_id"]),
-        rank=int(row["rank"]),
-        uncertainty=uncertainty,
-        reason=str(row["reason"]),
-        model_version=str(row["model_version"]),
+        round=row.round,
+        image_id=row.image_id,
+        rank=row.rank,
+        uncertainty=row.uncertainty,
+        reason=row.strategy,
+        model_version=row.model_version,
         width=width,
         height=height,
         detections=drawn,
+        role=row.role,
+        blind=row.blind,
+        readers=row.readers,
+        prior=prior,
+        readings=opinions,
+    )
+
+
+def _seen(task: Task) -> tuple[SeenBox, ...]:
+    if task.role == "adjudicate":  # its reader sees what others drew, not the model's boxes
+        return ()
+    found = task.detections
+    inside = clip(found.boxes, task.width, task.height)
+    seen = []
+    for box, label, score in zip(inside, found.labels, found.scores, strict=True):
+        x1, y1, x2, y2 = (round(float(edge), 2) for edge in box)
+        if x2 > x1 and y2 > y1:
+            seen.append(SeenBox(CLASSES[label], x1, y1, x2, y2, round(float(score), 6)))
+    return tuple(seen)
+
+
+def _asked(row: Selected, task: Task, at: str) -> Asked:
+    return Asked(
+        round=row.round,
+        image_id=row.image_id,
+        rank=row.rank,
+        uncertainty=row.uncertainty,
+        reason=row.reason,
+        model_version=row.model_version,
+        role=row.role,
+        blind=row.blind,
+        readers=row.readers,
+        seen=_seen(task),
+        at=at,
     )

@@ -1,5 +1,6 @@
 """The contract suites of lungal.testing hold for an honest implementation and catch broken ones."""
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -167,33 +168,58 @@ def test_a_strategy_with_a_memory_or_a_heavy_hand_is_caught():
 
 
 class Ledger:
-    """An honest store in thirty lines; faults are added by subclasses."""
+    """An honest store in fifty lines; faults are added by subclasses."""
 
     def __init__(self):
         self.tasks = {}
         self.readings = {}
+        self.deleted = {}
+        self.seconds = 0
 
     def submit(self, tasks):
         new = {(t.round, t.image_id): t for t in tasks if (t.round, t.image_id) not in self.tasks}
-        moved = {image_id for _, image_id in new}
-        self.tasks = {
-            k: t for k, t in self.tasks.items() if k in self.readings or k[1] not in moved
-        }
+        moved, read = {image_id for _, image_id in new}, {key[:2] for key in self.readings}
+        self.tasks = {k: t for k, t in self.tasks.items() if k in read or k[1] not in moved}
         self.tasks |= new
         return len(new)
 
-    def fetch(self, on_refused=None):
+    def fetch(self, log=(), *, everything=False, notes=None):
+        known = {event.thread for event in log}
+        if notes is not None:
+            notes.links |= {reading.thread: "here" for reading in self.readings.values()}
         yield from self.readings.values()
+        yield from (event for thread, event in self.deleted.items() if thread in known)
 
-    def read(self):
+    def read(self, reader="r1"):
         for key, task in self.tasks.items():
-            self.readings.setdefault(key, self.reading(task))
+            if (*key, reader) not in self.readings:
+                self.readings[(*key, reader)] = self.reading(task, reader)
 
-    def reading(self, task):
-        box = LabelledBox("Mass", 1.0, 2.0, task.width / 2, task.height / 2)
-        at = "2026-11-23T10:00:00+00:00"
-        name = f"{task.round}-{task.image_id}"
-        return Annotation(name, task.image_id, task.round, "r1", "finding", (box,), at)
+    def reading(self, task, reader):
+        box, at = LabelledBox("Mass", 1.0, 2.0, task.width / 2, task.height / 2), self.tick()
+        name = f"{task.round}-{task.image_id}-{reader}-{self.seconds}@{at}"
+        return Annotation(name, task.image_id, task.round, reader, "finding", (box,), at)
+
+    def second(self):
+        self.read("r2")
+
+    def edit(self, image_id):
+        for key in [key for key in self.readings if key[1] == image_id]:
+            old, at = self.readings[key], self.tick()
+            self.readings[key] = replace(
+                old, source_id=f"{old.thread}@{at}", verdict="no_finding", boxes=(), at=at
+            )
+
+    def delete(self, image_id):
+        for key in [key for key in self.readings if key[1] == image_id]:
+            old, at = self.readings.pop(key), self.tick()
+            self.deleted[old.thread] = replace(
+                old, source_id=f"{old.thread}@deleted-{at}", verdict="deleted", boxes=(), at=at
+            )
+
+    def tick(self):
+        self.seconds += 1
+        return f"2026-11-23T10:00:{self.seconds:02d}+00:00"
 
 
 class TestHonestStore(AnnotationStoreContract):
@@ -205,6 +231,18 @@ class TestHonestStore(AnnotationStoreContract):
     def read(self):
         return Ledger.read
 
+    @pytest.fixture
+    def second(self):
+        return Ledger.second
+
+    @pytest.fixture
+    def edit(self):
+        return Ledger.edit
+
+    @pytest.fixture
+    def delete(self):
+        return Ledger.delete
+
 
 class Doubling(Ledger):
     def submit(self, tasks):
@@ -215,31 +253,31 @@ class Doubling(Ledger):
 class Renaming(Ledger):
     fetched = 0
 
-    def fetch(self, on_refused=None):
+    def fetch(self, log=(), **how):
         self.fetched += 1
-        for reading in super().fetch():
+        for reading in super().fetch(log, **how):
             yield replace(reading, source_id=f"{reading.source_id}-{self.fetched}")
 
 
 class Nameless(Ledger):
-    def reading(self, task):
-        return replace(super().reading(task), source_id="reading")
+    def reading(self, task, reader):
+        return replace(super().reading(task, reader), source_id="reading")
 
 
 class Forgetful(Ledger):
-    def fetch(self, on_refused=None):
-        yield from list(super().fetch())[1:]
+    def fetch(self, log=(), **how):
+        yield from list(super().fetch(log, **how))[1:]
 
 
 class Sloppy(Ledger):
-    def reading(self, task):
+    def reading(self, task, reader):
         box = LabelledBox("Mass", 1.0, 2.0, task.width + 9.0, 50.0)
-        return replace(super().reading(task), boxes=(box,))
+        return replace(super().reading(task, reader), boxes=(box,))
 
 
 class Clockless(Ledger):
-    def reading(self, task):
-        return replace(super().reading(task), at="2026-11-23T10:00:00")
+    def reading(self, task, reader):
+        return replace(super().reading(task, reader), at="2026-11-23T10:00:00")
 
 
 class Insistent(Ledger):
@@ -248,6 +286,78 @@ class Insistent(Ledger):
         count = super().submit(tasks)
         self.tasks = before | self.tasks
         return count
+
+
+class OneChair(Ledger):
+    def read(self, reader="r1"):
+        for key in [key for key in self.readings if key[2] != reader]:
+            self.readings[(*key[:2], reader)] = replace(self.readings.pop(key), reader=reader)
+        super().read(reader)
+
+
+class Crowd(Ledger):
+    def reading(self, task, reader):
+        return replace(super().reading(task, reader), reader="somebody")
+
+
+class Hasty(Ledger):
+    """Takes the log's last moment for the moment up to which the log is complete."""
+
+    def fetch(self, log=(), **how):
+        last = max((event.at for event in log if "r2" not in event.thread), default="")
+        yield from (e for e in super().fetch(log, **how) if e.reader != "r2" or e.at < last)
+
+
+class Rewriting(Ledger):
+    def edit(self, image_id):
+        before = dict(self.readings)
+        super().edit(image_id)
+        self.readings = {
+            key: replace(reading, source_id=before[key].source_id)
+            for key, reading in self.readings.items()
+        }
+
+
+class Backdating(Ledger):
+    def edit(self, image_id):
+        super().edit(image_id)
+        self.readings = {
+            key: replace(reading, at="2026-11-23T09:00:00+00:00") if key[1] == image_id else reading
+            for key, reading in self.readings.items()
+        }
+
+
+class Discreet(Ledger):
+    """Tells nobody that a reading was taken back."""
+
+    def fetch(self, log=(), **how):
+        yield from (e for e in super().fetch(log, **how) if e.verdict != "deleted")
+
+
+class Loud(Ledger):
+    """Takes back what nobody has heard of."""
+
+    def fetch(self, log=(), **how):
+        yield from super().fetch([*log, *self.deleted.values()], **how)
+
+
+class Sweeping(Ledger):
+    def delete(self, image_id):
+        for _, film, _ in list(self.readings):
+            super().delete(film)
+
+
+class Shortsighted(Ledger):
+    """Looks at everything and misses the deletions."""
+
+    def fetch(self, log=(), *, everything=False, notes=None):
+        yield from super().fetch(() if everything else log, notes=notes)
+
+
+class Reusing(Ledger):
+    def reading(self, task, reader):
+        made = super().reading(task, reader)
+        return replace(made, source_id=f"{task.round}-{task.image_id}-{reader}@{made.at}")
 
 
 @pytest.mark.parametrize(
@@ -260,12 +370,30 @@ class Insistent(Ledger):
         (Clockless, "test_readings_are_fit_for_the_log"),
         (Insistent, "test_an_unread_film_moves_to_the_new_round"),
         (Renaming, "test_submitting_again_doubles_no_reading"),
+        (OneChair, "test_each_reader_has_a_reading_of_their_own"),
+        (Crowd, "test_each_reader_has_a_reading_of_their_own"),
+        (Hasty, "test_a_fetch_brings_all_that_the_log_lacks"),
+        (Rewriting, "test_an_edit_is_a_later_event_of_the_same_reading"),
+        (Backdating, "test_an_edit_is_a_later_event_of_the_same_reading"),
+        (Discreet, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
+        (Loud, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
+        (Sweeping, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
+        (Reusing, "test_a_film_that_was_read_anew_after_a_deletion_is_another_reading"),
+        (Shortsighted, "test_looking_at_everything_finds_all_that_changes_bring"),
     ],
 )
 def test_a_broken_store_is_caught(broken, check):
-    tasks = [make_task(f"0000000{rank}_000", rank=rank) for rank in (1, 2, 3)]
-    with pytest.raises((AssertionError, AnnotationError)):
-        getattr(AnnotationStoreContract(), check)(broken(), broken.read, tasks)
+    tasks = [make_task(f"0000000{rank}_000", rank=rank, readers=2) for rank in (1, 2, 3)]
+    hands = {
+        "read": broken.read,
+        "second": broken.second,
+        "edit": broken.edit,
+        "delete": broken.delete,
+    }
+    promise = getattr(AnnotationStoreContract(), check)
+    wanted = set(inspect.signature(promise).parameters) & set(hands)
+    with pytest.raises((AssertionError, AnnotationError, ValueError)):
+        promise(store=broken(), tasks=tasks, **{name: hands[name] for name in wanted})
 
 
 def test_a_store_that_counts_tasks_twice_is_caught():

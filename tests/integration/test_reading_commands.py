@@ -1,6 +1,11 @@
 """`lungal label-studio | queue | answer | pull` in a project, on a real server."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +15,7 @@ from plugins.label_studio import ENVIRONMENT
 from lungal.annotation.server import LocalServer
 from lungal.cli.main import main
 from lungal.data.annotations import read_log
+from lungal.data.asked import read_asked
 from lungal.data.detections import write_detections
 from lungal.data.manifest import write_manifest, write_truth
 from lungal.data.splits import write_splits
@@ -17,7 +23,7 @@ from lungal.records import LabelledBox
 from lungal.testing import make_detections
 
 REPOSITORY = ENVIRONMENT.parents[1]
-LOG = Path("data/annotations.jsonl")
+LOG, QUEUE = Path("data/annotations.jsonl"), Path("data/queue.jsonl")
 
 
 @pytest.fixture
@@ -64,6 +70,13 @@ def test_a_server_elsewhere_needs_a_token(
     assert "LABEL_STUDIO_API_KEY" in capsys.readouterr().err
 
 
+def test_a_watch_is_no_dry_run(
+    project: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull", "--watch", "--dry-run"]) == 2
+    assert "--dry-run" in capsys.readouterr().err
+
+
 @pytest.mark.label_studio
 @pytest.mark.slow
 def test_a_round_by_commands(
@@ -83,20 +96,69 @@ def test_a_round_by_commands(
     assert main(["queue", *mine]) == 0
     assert "0 films queued, 3 were there" in capsys.readouterr().err
     assert main(["answer", *mine, "--miss-rate", "0", "--limit", "2"]) == 0
+
+    assert main(["pull", *mine, "--dry-run"]) == 0
+    told = capsys.readouterr().err
+    assert "2 would be new (1 finding, 1 skipped), 0 known" in told
+    assert sorted(project)[0] in told
+    assert not LOG.exists()
     assert main(["pull", *mine]) == 0
-    assert "2 new readings (1 finding, 1 skipped), 0 known" in capsys.readouterr().err
+    assert "2 new (1 finding, 1 skipped), 0 known, 0 refused" in capsys.readouterr().err
+    (finding,) = [event for event in read_log(LOG) if event.boxes]
+    assert finding.reader.startswith("reader-")
+    kept = [box for box in finding.boxes if box.origin in {"accepted", "moved"}]
+    assert all(box.origin for box in finding.boxes)
+    assert len(kept) + len(finding.deleted) == len(read_asked(QUEUE)[0].seen)
 
     # The same server by its address: reached with a token, films uploaded.
     server = label_studio_server.status()
     assert server is not None
+    key = (label_studio_server.folder / "pseudonym.key").read_text()
     Path(".label-studio").unlink()
     monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio_server.credentials().token)
+    monkeypatch.setenv("LUNGAL_PSEUDONYM_KEY", key)
     assert main(["answer", *mine]) == 0
-    assert main(["pull", *mine]) == 0
-    assert "1 new readings (1 skipped), 2 known, 0 refused" in capsys.readouterr().err
+    assert main(["pull", *mine, "--until-done", "--every", "0.1"]) == 0
+    assert f"reading of {sorted(project)[2]}" in capsys.readouterr().err
+    assert main(["pull", *mine, "--all"]) == 0
+    assert "0 new, 3 known, 0 refused" in capsys.readouterr().err
     assert main(["queue", "--project", "by address"]) == 0
     assert "3 films queued" in capsys.readouterr().err
     assert {(r.image_id, r.round) for r in read_log(LOG)} == {
         (name, 1) for name in sorted(project)[:3]
     }
+
+
+@pytest.mark.label_studio
+@pytest.mark.slow
+def test_a_watch_follows_its_readers_until_it_is_interrupted(
+    project: dict[str, Path], label_studio_server: LocalServer, tmp_path: Path
+) -> None:
+    Path(".label-studio").symlink_to(label_studio_server.folder)
+    mine = ["--project", "watched"]
+    assert main(["queue", *mine]) == 0
+    said = tmp_path / "watch.txt"
+    command = [sys.executable, "-m", "lungal.cli", "pull", *mine, "--watch", "--every", "0.2"]
+    with said.open("w") as out:
+        watch = subprocess.Popen(command, stderr=out, stdout=out)
+    try:
+        assert main(["answer", *mine]) == 0
+        wait_for(lambda: said.read_text().count("reading of") == 3, watch)
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(30) == 130
+    finally:
+        watch.kill()
+        watch.wait()
+    assert len(read_log(LOG)) == 3
+    lines = said.read_text()
+    assert "3 of 3 read" in lines
+    assert "Traceback" not in lines
+
+
+def wait_for(moment: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    patience = time.monotonic() + 120
+    while not moment():
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < patience
+        time.sleep(0.1)

@@ -17,6 +17,7 @@ import pytest
 
 from lungal.annotation.hosting import LocalFiles
 from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.pseudonyms import load_pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.data.images import encode_png
 from lungal.testing import make_film
@@ -78,7 +79,14 @@ def fresh_project(server: LocalServer, films: dict[str, Path]) -> LabelStudio:
     assert status is not None
     hosting = LocalFiles(server.document_root)
     title = f"test {uuid.uuid4().hex[:12]}"
-    return LabelStudio(status.url, server.credentials().token, title, films, hosting)
+    return LabelStudio(
+        status.url,
+        server.credentials().token,
+        title,
+        films,
+        hosting,
+        pseudonyms=load_pseudonyms(server.folder, {}),
+    )
 
 
 def _cache(config: pytest.Config) -> Path:

@@ -6,16 +6,27 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import typer
 import yaml
+from rich.console import Console
 
 from lungal.cli import main
+from lungal.cli.demo import READERS, Playground, read_round
 from lungal.cli.doctor import Finding, examine
+from lungal.cli.git import ask_git, git
 from lungal.cli.main import INTERRUPTED, app
-from lungal.errors import DetectorError, LungalError, ParamsError, ServerError, TokenError
+from lungal.data.manifest import write_truth
+from lungal.errors import (
+    DetectorError,
+    LungalError,
+    ParamsError,
+    ServerError,
+    SourceError,
+    TokenError,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -66,6 +77,7 @@ def test_every_command_explains_itself(
 
 def test_the_arrows_of_the_loop_are_there() -> None:
     assert {("queue",), ("pull",), ("status",), ("label-studio", "start")} <= set(COMMANDS)
+    assert {("readers",), ("label-studio", "invite"), ("answer",)} <= set(COMMANDS)
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -93,6 +105,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["detect"], "paths"),
         (["promote", "--iou", "7"], "--iou"),
         (["answer", "--limit", "many"], "--limit"),
+        (["answer", "--wrong-class", "2"], "--wrong-class"),
     ],
 )
 def test_wrong_usage_is_one_line(
@@ -147,7 +160,7 @@ def raising(error: BaseException) -> Callable[..., None]:
     return fail
 
 
-@pytest.mark.parametrize("command", ["queue", "pull", "status", "answer"])
+@pytest.mark.parametrize("command", ["queue", "pull", "status", "answer", "readers"])
 def test_outside_of_a_project_a_command_says_so(
     command: str,
     tmp_path: Path,
@@ -253,7 +266,55 @@ def test_a_label_studio_elsewhere_needs_a_token(
     assert "0" * 40 not in unreachable.seen
 
 
+# git
+
+
+def test_git_says_why_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(SourceError, match=r"git log: .*not a git repository") as caught:
+        git(tmp_path, "log")
+    assert "\n" not in str(caught.value)
+    assert ask_git(tmp_path, "log") == ""
+    git(tmp_path, "init", "--quiet")
+    assert git(tmp_path, "rev-parse", "--show-prefix") == ""
+    assert ask_git(tmp_path, "rev-parse", "--is-inside-work-tree") == "true\n"
+
+
 # the demo
+
+
+class Recorder(Playground):
+    """Stands for the playground and writes its commands down."""
+
+    commands: ClassVar[list[tuple[str, ...]]] = []
+
+    def run(self, *command: str) -> None:
+        self.commands.append(command)
+
+
+def commands_of_round() -> list[tuple[str, ...]]:
+    Recorder.commands.clear()
+    read_round(Recorder(Path(), "demo", Console()))
+    return list(Recorder.commands)
+
+
+def test_the_demo_has_two_readers_with_faults_of_their_own(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(READERS) == len(set(READERS.values())) == 2
+    seeds = {faults[faults.index("--seed") + 1] for faults in READERS.values()}
+    assert len(seeds) == 2
+    write_truth(project / "data/truth.jsonl", {})
+    for command in commands_of_round():
+        assert main(command[1:]) == 3  # the command is understood; no server runs
+        assert "lungal label-studio start" in capsys.readouterr().err
+
+
+def test_both_readers_of_the_demo_read_and_nothing_is_left_open() -> None:
+    commands = commands_of_round()
+    assert {command[3] for command in commands} == set(READERS)
+    for reader in READERS:  # the last turn of each is without a limit
+        assert "--limit" not in [c for c in commands if c[3] == reader][-1]
 
 
 def test_the_demo_knows_its_sources(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

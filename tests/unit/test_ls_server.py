@@ -1,17 +1,23 @@
 """The local server's folder, credentials and process file, without starting one."""
 
+import base64
 import json
 import os
 import socket
 from pathlib import Path
+from typing import get_args
 
 import httpx
+import numpy as np
 import pytest
 
-from lungal.annotation.connection import TokenAuth, talking_to
-from lungal.annotation.hosting import hosted_name
+from lungal.annotation.bucket import parse_address
+from lungal.annotation.connection import TokenAuth, talking_to, token_kind
+from lungal.annotation.hosting import Picture, View
 from lungal.annotation.server import LocalServer
-from lungal.errors import ServerError, TokenError
+from lungal.data.images import decode, encode_png
+from lungal.errors import ParamsError, ServerError, TokenError
+from lungal.testing import make_film
 
 
 class ApiError(Exception):
@@ -152,11 +158,86 @@ def test_a_personal_token_is_exchanged_again_when_it_has_run_out() -> None:
     assert seen == ["Bearer access1", "Bearer access2", "Bearer access2"]
 
 
-def test_a_film_ingested_anew_is_another_copy(tmp_path: Path) -> None:
-    film = tmp_path / "a.PNG"
-    film.write_bytes(b"one")
-    first = hosted_name("a", film)
-    film.write_bytes(b"two")
-    assert first.startswith("a.")
-    assert first.endswith(".png")
-    assert hosted_name("a", film) != first
+def jwt(claims: object) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{payload}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("token", "kind"),
+    [
+        ("0123456789abcdef0123456789abcdef01234567", "legacy"),
+        (jwt({"token_type": "refresh", "user_id": 1}), "personal access"),
+        (jwt({"token_type": "access", "user_id": 1}), "short-lived"),
+        (jwt({"user_id": 1}), "unknown"),
+        (jwt(["refresh"]), "unknown"),
+        ("a.b.c", "unknown"),
+        ("not a token", "unknown"),
+        ("0123456789ABCDEF", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_tokens_are_told_apart_by_their_looks(token: str, kind: str) -> None:
+    assert token_kind(token) == kind
+
+
+class TestStorage:
+    @pytest.mark.parametrize(
+        ("told", "endpoint"),
+        [
+            ({}, None),
+            ({"AWS_ENDPOINT_URL": "http://a"}, "http://a"),
+            ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://b"}, "http://b"),
+            ({"AWS_ENDPOINT_URL": "http://a", "S3_ENDPOINT": "http://c"}, "http://c"),
+        ],
+    )
+    def test_the_server_starts_with_the_storage_that_we_use(
+        self, server: LocalServer, told: dict[str, str], endpoint: str | None
+    ) -> None:
+        seen = server.folder.parent / "seen"
+        server.program.write_text(f"#!/bin/sh\nenv > {seen}\nexit 1\n")
+        server.variables = {**server.variables, **told}
+        with pytest.raises(ServerError):
+            server.start(0, timeout=20)
+        there = dict(line.partition("=")[::2] for line in seen.read_text().splitlines())
+        assert there.get("S3_ENDPOINT") == endpoint
+
+    def test_an_address_is_a_bucket_and_a_prefix(self) -> None:
+        assert parse_address("s3://films/a/b/") == ("films", "a/b")
+        assert parse_address("s3://films") == ("films", "")
+
+    @pytest.mark.parametrize("address", ["films/a", "http://films/a", "s3:///a", "s3://f?x=1", ""])
+    def test_what_is_no_bucket_is_refused(self, address: str) -> None:
+        with pytest.raises(ParamsError, match="s3://bucket/prefix"):
+            parse_address(address)
+
+
+class TestPictures:
+    def test_a_film_ingested_anew_is_another_copy(self, tmp_path: Path) -> None:
+        film = tmp_path / "a.PNG"
+        film.write_bytes(b"one")
+        picture = Picture("film-1", film)
+        first = picture.hosted_name
+        film.write_bytes(b"two")
+        assert first.startswith("film-1.image.")
+        assert first.endswith(".png")
+        assert picture.hosted_name != first
+
+    def test_a_view_has_the_films_size_and_another_name(self, tmp_path: Path) -> None:
+        pixels = make_film("x", 96, 80).pixels
+        film = tmp_path / "00000001_000.png"
+        film.write_bytes(encode_png(pixels))
+        for view, mean in (("image", pixels.mean()), ("inverted", 255 - pixels.mean())):
+            picture = Picture("film-1", film, view)
+            seen = decode(picture.encoded(), view)
+            assert seen.shape == pixels.shape
+            assert abs(seen.mean() - mean) < 2
+        names = {Picture("film-1", film, view).hosted_name for view in get_args(View)}
+        assert len(names) == 3
+        assert not any("00000001" in name for name in names)
+
+    def test_clahe_raises_the_contrast_of_a_flat_film(self, tmp_path: Path) -> None:
+        flat = (make_film("x").pixels // 16 + 100).astype(np.uint8)
+        film = tmp_path / "flat.png"
+        film.write_bytes(encode_png(flat))
+        assert decode(Picture("f", film, "clahe").encoded(), "f").std() > 1.5 * flat.std()

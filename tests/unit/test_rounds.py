@@ -1,7 +1,9 @@
-"""Queueing and pulling a round, with an annotation store in memory."""
+"""Pulling a round, with an annotation store in memory."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import pandas as pd
@@ -9,206 +11,350 @@ import pytest
 
 from lungal.annotation.memory import MemoryStore
 from lungal.annotation.oracle import Reader
-from lungal.annotation.protocol import OnRefused, Refused
+from lungal.annotation.protocol import Notes, Refused
+from lungal.annotation.readings import deletion, refusal
 from lungal.data.annotations import read_log
-from lungal.data.images import encode_png
-from lungal.errors import ImageError, SelectionError, ServerError, StageOrderError
-from lungal.records import Annotation, Detections, LabelledBox
-from lungal.rounds.pull import Film, known_films, pull
-from lungal.rounds.queue import QueueReport, queue, read_selection
-from lungal.testing import make_detections, make_film, make_task
+from lungal.errors import ServerError
+from lungal.reading.standing import standing
+from lungal.records import Annotation, Asked, LabelledBox, Role, SeenBox
+from lungal.rounds.pull import Film, known_films, pull, waiting
+from lungal.testing import make_task
 
 NAMES = [f"0000000{n}_000" for n in (1, 2, 3)]
 MASS = LabelledBox("Mass", 10, 10, 40, 50)
-
-
-@pytest.fixture
-def films(tmp_path: Path) -> dict[str, Path]:
-    paths = {name: tmp_path / f"{name}.png" for name in NAMES}
-    for name, path in paths.items():
-        path.write_bytes(encode_png(make_film(name, 96, 80).pixels))
-    return paths
-
-
-@pytest.fixture
-def selection() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "rank": [2, 1, 3],
-            "image_id": NAMES,
-            "score": [0.5, 0.9, 0.1],
-            "reason": ["doubtful"] * 3,
-            "round": [4] * 3,
-            "model_version": ["r4-0a1b2c3d"] * 3,
-        }
-    )
-
-
-@pytest.fixture
-def detections() -> list[Detections]:
-    return [make_detections(name, 6, 96, 80) for name in NAMES]
-
-
-class TestQueue:
-    @pytest.fixture
-    def run(self, selection, detections, films):
-        def run(store: MemoryStore, **changes: object) -> QueueReport:
-            given = {"selection": selection, "detections": detections, "films": films} | changes
-            return queue(store=store, draw_threshold=0.5, max_boxes=3, **given)
-
-        return run
-
-    def test_the_first_rank_is_read_first(self, run) -> None:
-        store = MemoryStore()
-        assert run(store) == QueueReport(round=4, films=3, new=3)
-        assert [t.image_id for t in store.unread()] == [NAMES[1], NAMES[0], NAMES[2]]
-        first = store.unread()[0]
-        assert (first.uncertainty, first.width, first.height) == (0.9, 96, 80)
-
-    def test_again_is_nothing_new(self, run) -> None:
-        store = MemoryStore()
-        run(store)
-        assert run(store).new == 0
-        assert len(store.unread()) == 3
-
-    def test_only_sure_detections_are_drawn_and_not_too_many(self, run, detections) -> None:
-        store = MemoryStore()
-        run(store)
-        sure = {found.image_id: found.above(0.5) for found in detections}
-        assert max(map(len, sure.values())) > 3
-        for task in store.unread():
-            drawn = task.detections.scores.tolist()
-            assert drawn == sure[task.image_id].scores[:3].tolist()
-
-    def test_a_film_that_cannot_be_shown_stops_all(self, run, films) -> None:
-        store = MemoryStore()
-        films[NAMES[2]].write_bytes(films[NAMES[2]].read_bytes()[:-40])
-        with pytest.raises(ImageError, match=NAMES[2]):
-            run(store)
-        assert store.unread() == []
-
-    def test_a_film_that_is_gone_stops_all(self, run, films) -> None:
-        films[NAMES[0]].unlink()
-        with pytest.raises(ImageError, match="No such file"):
-            run(MemoryStore())
-
-    def test_a_film_without_detections_file_is_a_missing_stage(self, run, detections) -> None:
-        with pytest.raises(StageOrderError, match="`detect`"):
-            run(MemoryStore(), detections=detections[:1])
-
-    @pytest.mark.parametrize(
-        ("column", "values", "reason"),
-        [
-            ("score", [0.5, float("nan"), 0.1], "score nan"),
-            ("round", [4, 4, 5], "rounds"),
-            ("image_id", [NAMES[0]] * 3, "twice"),
-        ],
-    )
-    def test_a_malformed_selection_is_refused(self, run, selection, column, values, reason) -> None:
-        selection[column] = values
-        with pytest.raises(SelectionError, match=reason):
-            run(MemoryStore(), selection=selection)
-
-    def test_a_selection_without_a_column_is_refused(self, run, selection) -> None:
-        with pytest.raises(SelectionError, match="reason"):
-            run(MemoryStore(), selection=selection.drop(columns="reason"))
-
-    def test_an_empty_selection_queues_nothing(self, run, selection) -> None:
-        assert run(MemoryStore(), selection=selection.iloc[:0]).films == 0
-
-    def test_the_file_keeps_the_zeros_of_a_name(self, selection, tmp_path) -> None:
-        selection["image_id"] = ["00000001", "00000002", "00000003"]
-        selection.to_csv(tmp_path / "selection.csv", index=False)
-        assert read_selection(tmp_path / "selection.csv")["image_id"][0] == "00000001"
-
-    def test_no_file_is_a_missing_stage(self, tmp_path: Path) -> None:
-        with pytest.raises(StageOrderError, match="`select`"):
-            read_selection(tmp_path / "selection.csv")
-
-
 KNOWN = {name: Film(96, 96, "train") for name in NAMES}
+SEEN = (SeenBox("Mass", 10, 10, 40, 50, 0.9), SeenBox("Nodule", 60, 60, 70, 70, 0.4))
+AT = "2026-11-23T10:00:00.000000Z"
+
+
+def asked(name: str = NAMES[0], *, role: Role = "label", blind: bool = False, **more) -> Asked:
+    plain = Asked(
+        round=1,
+        image_id=name,
+        rank=1,
+        uncertainty=0.5,
+        reason="doubt",
+        model_version="r1-0a1b2c3d",
+        role=role,
+        blind=blind,
+        readers=1,
+        seen=SEEN,
+        at=AT,
+    )
+    return replace(plain, **more)
 
 
 class Failing(MemoryStore):
     """Goes down after the first reading."""
 
-    def fetch(self, on_refused: OnRefused | None = None) -> Iterator[Annotation]:
-        yield next(super().fetch(on_refused))
+    def fetch(
+        self,
+        log: Collection[Annotation] = (),
+        *,
+        everything: bool = False,
+        notes: Notes | None = None,
+    ) -> Iterator[Annotation]:
+        yield next(super().fetch(log))
         raise ServerError("down")
 
 
 class Doubting(MemoryStore):
-    """Refuses one reading of its own."""
+    """Does not trust what is said of the first film, as long as it doubts."""
 
-    def fetch(self, on_refused: OnRefused | None = None) -> Iterator[Annotation]:
-        assert on_refused is not None
-        on_refused(Refused("link", "rotated"))
-        yield from super().fetch(on_refused)
+    doubts = True
+
+    def fetch(
+        self,
+        log: Collection[Annotation] = (),
+        *,
+        everything: bool = False,
+        notes: Notes | None = None,
+    ) -> Iterator[Annotation]:
+        for event in super().fetch(log, everything=everything, notes=notes):
+            doubtful = event.image_id == NAMES[0] and event.verdict == "finding" and self.doubts
+            yield refusal(event, "rotated") if doubtful else event
+
+
+class Odd(MemoryStore):
+    """Has seen readings of other people's films, and misses a task."""
+
+    def fetch(
+        self,
+        log: Collection[Annotation] = (),
+        *,
+        everything: bool = False,
+        notes: Notes | None = None,
+    ) -> Iterator[Annotation]:
+        yield from super().fetch(log, everything=everything, notes=notes)
+        assert notes is not None
+        notes.strangers.append("http://ls/projects/1/data?task=9")
+        if everything:
+            notes.gone.append("ls-1-7")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "annotations.jsonl"
+
+
+def read_all(store: MemoryStore) -> MemoryStore:
+    store.submit([make_task(name, rank=n, readers=2) for n, name in enumerate(NAMES, start=1)])
+    store.answer(Reader({NAMES[0]: (MASS,), NAMES[1]: ()}, miss_rate=0, jitter=0))
+    return store
 
 
 class TestPull:
-    @pytest.fixture
-    def log(self, tmp_path: Path) -> Path:
-        return tmp_path / "annotations.jsonl"
-
-    @staticmethod
-    def read_all(store: MemoryStore) -> MemoryStore:
-        store.submit([make_task(name, rank=n) for n, name in enumerate(NAMES, start=1)])
-        store.answer(Reader({NAMES[0]: (MASS,), NAMES[1]: ()}, miss_rate=0))
-        return store
-
     def test_every_reading_comes_in_once(self, log: Path) -> None:
-        store = self.read_all(MemoryStore())
+        store = read_all(MemoryStore())
         report = pull(store, log, KNOWN)
         assert {r.image_id: r.verdict for r in report.new} == dict(
             zip(NAMES, ("finding", "no_finding", "skipped"), strict=True)
         )
+        assert {report.kind(event) for event in report.new} == {"reading"}
         assert set(read_log(log)) == set(store.fetch())
         before = log.read_bytes()
         again = pull(store, log, KNOWN)
-        assert (again.new, again.known) == ((), 3)
+        assert (again.new, again.known, again.refused) == ((), 3, ())
         assert log.read_bytes() == before
 
-    def test_a_second_reading_of_a_film_is_another_line(self, log: Path) -> None:
-        store = self.read_all(MemoryStore())
+    def test_events_are_written_in_the_order_in_which_they_happened(self, log: Path) -> None:
+        pull(read_all(MemoryStore()), log, KNOWN)
+        moments = [event.at for event in read_log(log)]
+        assert moments == sorted(moments)
+
+    def test_a_second_reader_is_another_reading(self, log: Path) -> None:
+        store = read_all(MemoryStore())
         pull(store, log, KNOWN)
-        store.read(make_task(NAMES[0]), "no_finding")
-        assert [r.verdict for r in pull(store, log, KNOWN).new] == ["no_finding"]
-        assert len(read_log(log)) == 4
+        store.answer(Reader({NAMES[0]: ()}), limit=1, name="user-2")
+        (new,) = pull(store, log, KNOWN).new
+        assert (new.image_id, new.reader, new.verdict) == (NAMES[0], "user-2", "no_finding")
+        assert len(standing(read_log(log))) == 4
 
-    @pytest.mark.parametrize(
-        ("film", "reason"),
-        [
-            (None, "not in the manifest"),
-            (Film(96, 96, "test"), r"held out \(test\)"),
-            (Film(30, 30, "train"), "outside the 30x30 film"),
-        ],
-    )
-    def test_one_bad_reading_stops_no_other(
-        self, log: Path, film: Film | None, reason: str
-    ) -> None:
-        store = self.read_all(MemoryStore())
-        films = {name: known for name, known in KNOWN.items() if name != NAMES[0]}
-        report = pull(store, log, films | ({NAMES[0]: film} if film else {}))
-        assert {r.image_id for r in report.new} == set(NAMES[1:])
-        (refused,) = report.refused
-        assert re.search(reason, refused.reason)
-        assert refused.link.startswith("memory-1-")
+    def test_an_edit_is_another_line_and_rewrites_none(self, log: Path) -> None:
+        store = read_all(MemoryStore())
+        (first, *_) = pull(store, log, KNOWN).new
+        before = log.read_bytes()
+        store.edit(first.thread, "no_finding")
+        report = pull(store, log, KNOWN)
+        assert [report.kind(event) for event in report.new] == ["edit"]
+        assert log.read_bytes().startswith(before)
+        assert {r.verdict for r in standing(read_log(log))} == {"no_finding", "skipped"}
 
-    def test_what_the_store_refuses_is_reported(self, log: Path) -> None:
-        report = pull(self.read_all(Doubting()), log, KNOWN)
-        assert report.refused == (Refused("link", "rotated"),)
-        assert len(report.new) == 3
+    def test_a_deletion_is_another_line_and_the_film_is_unread(self, log: Path) -> None:
+        store = read_all(MemoryStore())
+        (first, *_) = pull(store, log, KNOWN).new
+        store.delete(first.thread)
+        report = pull(store, log, KNOWN)
+        assert [report.kind(event) for event in report.new] == ["deletion"]
+        assert {r.image_id for r in standing(read_log(log))} == set(NAMES[1:])
+        assert pull(store, log, KNOWN, everything=True).new == ()
+
+    def test_a_dry_run_tells_and_writes_nothing(self, log: Path) -> None:
+        store = read_all(Doubting())
+        told = pull(store, log, KNOWN, dry=True)
+        assert not log.exists()
+        done = pull(store, log, KNOWN)
+        assert (told.new, told.refusals, told.refused) == (done.new, done.refusals, done.refused)
 
     def test_a_server_that_goes_down_leaves_the_log_alone(self, log: Path) -> None:
         with pytest.raises(ServerError):
-            pull(self.read_all(Failing()), log, KNOWN)
+            pull(read_all(Failing()), log, KNOWN)
         assert not log.exists()
+
+    def test_what_else_was_seen_is_told(self, log: Path) -> None:
+        report = pull(read_all(Odd()), log, KNOWN, everything=True)
+        assert report.strangers == ("http://ls/projects/1/data?task=9",)
+        assert report.gone == ("ls-1-7",)
+        assert len(read_log(log)) == 3
 
     def test_films_are_known_by_manifest_and_splits(self) -> None:
         manifest = pd.DataFrame({"image_id": ["a"], "width": [10], "height": [20]})
         splits = pd.DataFrame({"image_id": ["a"], "patient_id": ["p"], "split": ["val"]})
         assert known_films(manifest, splits) == {"a": Film(10, 20, "val")}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("film", "reason"),
+        [
+            (None, "not in the manifest"),
+            (Film(96, 96, "test"), r"held out \(test\)"),
+            (Film(96, 96, "val"), r"held out \(val\)"),
+            (Film(30, 30, "train"), "outside the 30x30 film"),
+        ],
+    )
+    def test_one_bad_reading_stops_no_other_and_is_not_lost(
+        self, log: Path, film: Film | None, reason: str
+    ) -> None:
+        store = read_all(MemoryStore())
+        films = {name: known for name, known in KNOWN.items() if name != NAMES[0]}
+        report = pull(store, log, films | ({NAMES[0]: film} if film else {}))
+        assert {r.image_id for r in report.new} == set(NAMES[1:])
+        (refused,), (event,) = report.refused, report.refusals
+        assert re.search(reason, refused.reason)
+        assert refused.link.startswith("memory of memory-1-")
+        assert (event.verdict, event.boxes, event.image_id) == ("refused", (), NAMES[0])
+        assert report.kind(event) == "refusal"
+        assert event in read_log(log)
+        assert {r.image_id for r in standing(read_log(log))} == set(NAMES[1:])
+
+    def test_it_waits_until_it_is_mended(self, log: Path) -> None:
+        store = read_all(Doubting())
+        assert len(pull(store, log, KNOWN).refusals) == 1
+        again = pull(store, log, KNOWN)
+        assert (again.refusals, len(again.refused)) == ((), 1)
+        (thread,) = {e.thread for e in read_log(log) if e.verdict == "refused"}
+        store.edit(thread, "no_finding")
+        mended = pull(store, log, KNOWN)
+        assert [mended.kind(event) for event in mended.new] == ["edit"]
+        assert mended.refused == ()
+
+    def test_what_is_mended_on_our_side_comes_in(self, log: Path) -> None:
+        store = read_all(Doubting())
+        pull(store, log, KNOWN)
+        store.doubts = False
+        report = pull(store, log, KNOWN)
+        assert [event.verdict for event in report.new] == ["finding"]
+        assert report.refused == ()
+
+    def test_what_was_good_enough_once_is_not_refused_later(self, log: Path) -> None:
+        store = read_all(MemoryStore())
+        pull(store, log, KNOWN)
+        report = pull(store, log, {}, everything=True)
+        assert (report.new, report.refusals, report.refused) == ((), (), ())
+        assert len(read_log(log)) == 3
+
+    def test_a_deletion_of_a_film_that_is_no_longer_there_is_no_refusal(self, log: Path) -> None:
+        store = read_all(MemoryStore())
+        (first, *_) = pull(store, log, KNOWN).new
+        store.delete(first.thread)
+        assert [event.verdict for event in pull(store, log, {}).new] == ["deleted"]
+
+    def test_an_unseen_refusal_is_named_by_its_thread(self, log: Path) -> None:
+        pull(read_all(Doubting()), log, KNOWN)
+        (refused,) = pull(MemoryStore(), log, KNOWN).refused
+        assert refused == Refused(f"memory-1-{NAMES[0]}-1", "rotated")
+
+
+class TestWaiting:
+    good = replace(
+        next(iter(read_all(MemoryStore()).fetch())), source_id=f"ls-1-1@{AT}", at=AT, reader="a"
+    )
+    bad = refusal(good, "rotated")
+    later = "2026-11-23T11:00:00.000000Z"
+
+    def test_a_refusal_waits(self) -> None:
+        assert waiting([self.bad]) == [self.bad]
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            good,  # the same saved moment, accepted: mended on our side
+            replace(good, source_id=f"ls-1-1@{later}", at=later),  # edited
+            deletion(bad, later),
+            replace(good, source_id=f"ls-1-2@{later}", at=later),  # said anew
+            replace(good, source_id=f"ls-1-2@{later}", at=later, verdict="skipped", boxes=()),
+        ],
+    )
+    def test_until_its_reader_speaks(self, word: Annotation) -> None:
+        for events in permutations([self.bad, word]):
+            assert waiting(events) == []
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            replace(good, source_id=f"ls-1-2@{later}", at=later, reader="b"),
+            replace(good, source_id=f"ls-1-2@{later}", at=later, round=2),
+            replace(good, source_id=f"ls-1-2@{later}", at=later, image_id=NAMES[1]),
+            replace(good, source_id="ls-1-1@2026-11-23T09", at="2026-11-23T09:00:00.000000Z"),
+            replace(good, source_id="ls-1-2@2026-11-23T09", at="2026-11-23T09:00:00.000000Z"),
+            deletion(replace(good, source_id=f"ls-1-2@{AT}"), later),
+        ],
+    )
+    def test_others_and_earlier_words_mend_nothing(self, word: Annotation) -> None:
+        for events in permutations([self.bad, word]):
+            assert waiting(events) == [self.bad]
+
+    def test_what_is_refused_again_waits_once_with_the_latest_reason(self) -> None:
+        again = refusal(replace(self.good, source_id=f"ls-1-1@{self.later}", at=self.later), "no")
+        assert waiting([again, self.good, self.bad]) == [again]
+
+
+class TestWhatWasAsked:
+    def pull_one(self, log: Path, *lines: Asked, boxes: tuple[LabelledBox, ...]) -> Annotation:
+        store = MemoryStore()
+        store.submit([make_task(NAMES[0])])
+        store.read(store.unread()[0], "finding" if boxes else "no_finding", boxes)
+        (event,) = pull(store, log, KNOWN, lines).new
+        return event
+
+    def test_each_box_says_where_it_comes_from(self, log: Path) -> None:
+        moved = LabelledBox("Nodule", 61, 62, 72, 72)
+        new = LabelledBox("Effusion", 0, 60, 30, 90)
+        event = self.pull_one(log, asked(), boxes=(MASS, new, moved))
+        origins = {box.label: box.origin for box in event.boxes}
+        assert origins == {"Mass": "accepted", "Effusion": "drawn", "Nodule": "moved"}
+        assert (event.role, event.blind, event.deleted) == ("label", False, ())
+        assert read_log(log) == [event]
+
+    def test_what_the_reader_removed_is_kept(self, log: Path) -> None:
+        event = self.pull_one(log, asked(role="control"), boxes=())
+        assert [(box.label, box.xyxy) for box in event.deleted] == [
+            (box.label, box.xyxy) for box in SEEN
+        ]
+        assert (event.verdict, event.role) == ("no_finding", "control")
+
+    def test_a_blind_reader_draws_all_and_deletes_nothing(self, log: Path) -> None:
+        event = self.pull_one(log, asked(blind=True, role="reread"), boxes=(MASS,))
+        assert [box.origin for box in event.boxes] == ["drawn"]
+        assert (event.blind, event.role, event.deleted) == (True, "reread", ())
+
+    def test_without_a_line_nothing_is_claimed(self, log: Path) -> None:
+        event = self.pull_one(log, asked(NAMES[1]), asked(round=2), boxes=(MASS,))
+        assert [box.origin for box in event.boxes] == [None]
+        assert (event.role, event.blind, event.deleted) == ("label", False, ())
+
+    def test_the_line_of_the_model_whose_boxes_were_drawn_counts(self, log: Path) -> None:
+        anew = asked(model_version="r1-99999999", seen=(), at="2026-11-23T12:00:00.000000Z")
+        event = self.pull_one(log, anew, asked(), boxes=(MASS,))
+        assert [box.origin for box in event.boxes] == ["accepted"]
+
+    @pytest.mark.parametrize("verdict", ["skipped", "unreadable"])
+    def test_whoever_passes_deletes_nothing(self, log: Path, verdict: str) -> None:
+        store = MemoryStore()
+        store.submit([make_task(NAMES[0])])
+        store.read(store.unread()[0], verdict)
+        (event,) = pull(store, log, KNOWN, [asked(role="control")]).new
+        assert (event.deleted, event.role) == ((), "control")
+
+    def test_refusals_and_deletions_know_what_they_were_for(self, log: Path) -> None:
+        store = read_all(Doubting())
+        report = pull(store, log, KNOWN, [asked(role="control", blind=True)])
+        (refused,) = report.refusals
+        assert (refused.role, refused.blind) == ("control", True)
+        store.delete(refused.thread)
+        (gone,) = pull(store, log, KNOWN, [asked(role="control", blind=True)]).new
+        assert (gone.verdict, gone.role) == ("deleted", "control")
+
+
+class TestMemory:
+    def test_an_unread_film_of_an_earlier_round_moves(self) -> None:
+        store = MemoryStore()
+        store.submit([make_task(NAMES[0]), make_task(NAMES[1], rank=2)])
+        assert store.submit([make_task(NAMES[1], round=2)]) == 1
+        assert [(t.round, t.image_id) for t in store.unread()] == [(2, NAMES[1]), (1, NAMES[0])]
+
+    def test_a_film_of_the_overlap_is_open_until_it_has_its_readers(self) -> None:
+        store = MemoryStore()
+        task = make_task(NAMES[0], readers=2)
+        store.submit([task])
+        first = store.read(task, "no_finding", reader="a")
+        assert store.unread("a") == []
+        assert store.unread("b") == [task]
+        store.read(task, "no_finding", reader="b")
+        assert store.unread("c") == []
+        store.delete(first.thread)
+        assert store.unread("c") == [task]
 
 
 class TestScriptedReader:
@@ -235,9 +381,3 @@ class TestScriptedReader:
             for box in Reader({name: (edge,)}, jitter=8).read(name, 96, 96).boxes:
                 assert 0 <= box.x1 < box.x2 <= 96
                 assert 0 <= box.y1 < box.y2 <= 96
-
-    def test_an_unread_film_of_an_earlier_round_moves(self) -> None:
-        store = MemoryStore()
-        store.submit([make_task(NAMES[0]), make_task(NAMES[1], rank=2)])
-        assert store.submit([make_task(NAMES[1], round=2)]) == 1
-        assert [(t.round, t.image_id) for t in store.unread()] == [(2, NAMES[1]), (1, NAMES[0])]

@@ -1,0 +1,248 @@
+"""What happened on a Label Studio since the log was last brought up to date, as events.
+
+Only tasks that changed are looked at. From when on is read off the log itself, never off a file of
+its own: whoever checks out an older log pulls again what it lacks. That nothing is left out rests
+on three things. The log holds no event of later than the moment at which the fetch that brought it
+began, by the server's clock: what happens while the pages are turned waits for the next fetch. The
+filter starts MARGIN before the log's last event, for transactions that take their time. And pages
+are turned by task number, so that nothing slips from one to another meanwhile.
+
+A deletion leaves nothing behind but a task that changed. A reading that the log knows, of that
+task's film, is deleted if the task does not hold it, was there before it, and the server knows it
+no more. The readings of a task that is deleted as a whole are not: there is nobody to ask.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from lungal.annotation.protocol import Notes
+from lungal.annotation.pseudonyms import Pseudonyms
+from lungal.annotation.readings import ReadFilm, deletion, event, origin_of, thread_of, utc
+from lungal.errors import ServerError
+from lungal.records import Annotation
+
+Json = dict[str, Any]
+
+MARGIN = timedelta(minutes=2)
+AHEAD = timedelta(seconds=30)  # what the server's clocks may differ by
+TASKS_AT_ONCE = 500
+FIELDS = (
+    *("id", "data", "created_at", "updated_at", "annotations"),
+    *("result", "completed_by", "was_cancelled", "lead_time"),
+)
+"""Of a task and, by the same names, of its annotations. The rest, such as the pre-drawn boxes,
+takes the server longer than all of this."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One project's events.
+
+    Args:
+        http: talks to the server, with its address and our token.
+        url: of the server, as a browser reaches it.
+        project_id: the project's number.
+        image_ids: pseudonym to image_id, of all films that are known.
+        name: what a reader of an e-mail address is called in the log.
+    """
+
+    http: httpx.Client
+    url: str
+    project_id: int
+    image_ids: Mapping[str, str]
+    name: Callable[[str], str]
+
+    def events(
+        self, log: Collection[Annotation], *, everything: bool = False, notes: Notes | None = None
+    ) -> Iterator[Annotation]:
+        """Yield what happened since; see AnnotationStore.fetch.
+
+        Raises:
+            httpx.HTTPError: if the server does not answer, or with an error.
+            ServerError: if it does not answer as Label Studio does.
+        """
+        known = _Known.of(log, thread_of(self._origin, 0)[:-1])
+        notes = notes if notes is not None else Notes()
+        for task, horizon in self._changed(None if everything else known.since):
+            for happened in self._of_task(task, known, notes):
+                if happened.at <= horizon:
+                    yield happened
+        if everything:
+            notes.gone.extend(sorted(set(known.alive) - set(notes.links)))
+
+    def _of_task(self, task: Json, known: "_Known", notes: Notes) -> Iterator[Annotation]:
+        link = f"{self.url}/projects/{self.project_id}/data?task={task['id']}"
+        annotations = task.get("annotations") or []
+        film = ReadFilm.of(task["data"], self.image_ids)
+        if film is None:
+            if annotations:
+                notes.strangers.append(link)
+            notes.links |= {thread_of(self._origin, a["id"]): link for a in annotations}
+            return
+        for annotation in annotations:
+            happened = event(self._origin, film, annotation, self._reader(annotation))
+            notes.links[happened.thread] = link
+            yield happened
+        for last in list(known.missing(film, task, notes.links)):
+            if self._is_gone(last.thread):
+                notes.links[last.thread] = link
+                yield deletion(last, utc(task["updated_at"]))
+
+    def _changed(self, since: str | None) -> Iterator[tuple[Json, str]]:
+        last, horizon = 0, None
+        while True:
+            reply = self.http.get("/api/tasks", params=self._query(last, since))
+            page = _json(reply)
+            horizon = horizon or _horizon(reply)
+            for task in page["tasks"]:
+                yield task, horizon
+            # `total` and not the page's size: a server may have a lower limit of its own.
+            if not page["tasks"] or len(page["tasks"]) >= page["total"]:
+                return
+            last = page["tasks"][-1]["id"]
+
+    def _query(self, last: int, since: str | None) -> dict[str, str]:
+        items = [_later("id", "Number", last)]
+        if since is not None:
+            items.append(_later("updated_at", "Datetime", since))
+        return {
+            "project": str(self.project_id),
+            "query": json.dumps({"filters": {"conjunction": "and", "items": items}}),
+            "fields": "all",
+            "include": ",".join(FIELDS),
+            "page_size": str(TASKS_AT_ONCE),
+            "resolve_uri": "false",  # links to the films would be signed one by one
+        }
+
+    def _is_gone(self, thread: str) -> bool:
+        reply = self.http.get(f"/api/annotations/{thread.rpartition('-')[2]}/")
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            return True
+        reply.raise_for_status()
+        return False
+
+    def _reader(self, annotation: Json) -> str:
+        user = annotation.get("completed_by")
+        number = user.get("id") if isinstance(user, dict) else user
+        address = self._addresses.get(number)
+        if address:
+            return self.name(address)
+        return f"user-{number if number is not None else 'unknown'}"
+
+    @cached_property
+    def _origin(self) -> str:
+        project = _json(self.http.get(f"/api/projects/{self.project_id}/"))
+        return origin_of(self.project_id, project["created_at"])
+
+    @cached_property
+    def _addresses(self) -> dict[Any, str]:
+        users = _json(self.http.get("/api/users"))
+        return {user["id"]: str(user.get("email") or "") for user in users}
+
+
+class Addresses(Pseudonyms):
+    """Writes readers down by their addresses; films have the pseudonyms that they had.
+
+    Args:
+        films: names films.
+    """
+
+    def __init__(self, films: Pseudonyms) -> None:
+        self._films = films
+
+    def film(self, image_id: str) -> str:
+        """Return the film's pseudonym."""
+        return self._films.film(image_id)
+
+    def reader(self, address: str) -> str:
+        """Return the address, in lower case."""
+        return address.strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the log knows of one project."""
+
+    since: str | None  # from when on to look; None: from the beginning
+    alive: Mapping[str, tuple[Annotation, str]]  # thread to its latest event, and its first `at`
+    by_film: Mapping[str, list[str]]  # image_id to threads that are alive
+
+    @classmethod
+    def of(cls, log: Iterable[Annotation], prefix: str) -> "_Known":
+        threads: dict[str, list[Annotation]] = defaultdict(list)
+        latest = None
+        for known in log:
+            if known.source_id.startswith(prefix):
+                threads[known.thread].append(known)
+                at = datetime.fromisoformat(known.at)
+                latest = at if latest is None else max(latest, at)
+        alive, by_film = {}, defaultdict(list)
+        for thread, events in threads.items():
+            if all(known.verdict != "deleted" for known in events):
+                events.sort(key=_trust)
+                alive[thread] = (events[-1], events[0].at)
+                for image_id in sorted({known.image_id for known in events}):
+                    by_film[image_id].append(thread)
+        return cls(None if latest is None else utc(latest - MARGIN), alive, by_film)
+
+    def missing(self, film: ReadFilm, task: Json, there: Collection[str]) -> Iterator[Annotation]:
+        """Yield the latest event of each thread that this task may have held and does not."""
+        # A reading that came in under another key stands under the film's pseudonym.
+        names = dict.fromkeys((film.image_id, task["data"].get("film")))
+        threads = [thread for name in names for thread in self.by_film.get(name, ())]
+        for thread in dict.fromkeys(threads):
+            last, first_at = self.alive[thread]
+            if thread not in there and _instant(task["created_at"]) <= _instant(first_at):
+                yield last
+
+
+def _trust(known: Annotation) -> tuple[datetime, bool, str]:
+    return _instant(known.at), known.verdict != "refused", known.source_id
+
+
+def project_number(http: httpx.Client, title: str) -> int | None:
+    """Return the number of the oldest project with exactly this title, or None.
+
+    Raises:
+        httpx.HTTPError: if the server does not answer, or with an error.
+        ServerError: if it does not answer as Label Studio does.
+    """
+    params = {"title": title, "include": "id,title", "page_size": "1000"}
+    found = _json(http.get("/api/projects", params=params))["results"]
+    return min((int(p["id"]) for p in found if p["title"] == title), default=None)
+
+
+def _later(column: str, kind: str, value: int | str) -> Json:
+    return {
+        "filter": f"filter:tasks:{column}",
+        "operator": "greater",
+        "type": kind,
+        "value": value,
+    }
+
+
+def _horizon(reply: httpx.Response) -> str:
+    # A server without a clock is taken for one that agrees with ours.
+    said = reply.headers.get("date")
+    now = parsedate_to_datetime(said) if said else datetime.now(UTC)
+    return utc(now + AHEAD)
+
+
+def _instant(moment: str) -> datetime:
+    return datetime.fromisoformat(moment)
+
+
+def _json(reply: httpx.Response) -> Any:
+    reply.raise_for_status()
+    try:
+        return reply.json()
+    except ValueError:
+        raise ServerError(f"{reply.url} does not answer as Label Studio does") from None

@@ -1,0 +1,262 @@
+"""Making tasks of a project on a Label Studio server: once each, whatever is interrupted.
+
+Whoever presses "Label All Tasks" gets the most uncertain film of the latest round first: the
+server's "Uncertainty sampling" serves the lowest prediction score among the predictions of the
+project's model version, so a submission sets that too (without it, the order is random). Unread
+films of earlier rounds stay open and come after those; one that was selected anew moves to the new
+round instead of being asked for twice.
+
+`maximum_annotations` of the project stays 1 and the tasks that several people read have an
+`overlap` of their own. With a larger one the server would serve films that somebody has read
+already first, at random; and changing it sets the overlap of all tasks.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lungal.annotation.hosting import Hosting, Picture, answer_of, batches
+from lungal.annotation.pseudonyms import Pseudonyms
+from lungal.annotation.queries import UNREAD, Query, in_rounds, most_uncertain_first
+from lungal.annotation.tasks import (
+    CLAHE,
+    IMAGE,
+    INVERTED,
+    PRIOR,
+    labelling_config,
+    stream_scores,
+    task_data,
+    task_prediction,
+)
+from lungal.errors import StageOrderError
+from lungal.records import Task
+
+Key = tuple[int, str]
+"""A task's identity: its round and its film's pseudonym."""
+Json = dict[str, Any]
+OnProgress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+TASKS_AT_ONCE = 250
+CALLS_AT_ONCE = 4
+PAGE = 1000
+SETTINGS = {
+    "label_config": labelling_config(),
+    "sampling": "Uncertainty sampling",
+    "show_collab_predictions": True,
+    "enable_empty_annotation": True,
+    "maximum_annotations": 1,
+    "expert_instruction": (
+        "Boxes are drawn by the model on some films: correct, delete or add to them. A film "
+        "without any finding is submitted without boxes. Choose Unreadable for a film that cannot "
+        "be judged."
+    ),
+}
+
+
+def find_project(sdk: Any, title: str) -> Any | None:
+    """Return the project with a title, the oldest of several, or None."""
+    found = [project for project in sdk.projects.list(title=title) if project.title == title]
+    return min(found, key=lambda project: project.id, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """A task as the server has it; its fields are the server's."""
+
+    id: int
+    data: Json
+    overlap: int
+    total_annotations: int
+    cancelled_annotations: int
+
+    @property
+    def is_unread(self) -> bool:
+        return not self.total_annotations and not self.cancelled_annotations
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Brings tasks to one project of a server.
+
+    Args:
+        sdk: label_studio_sdk's client.
+        http: the same server, for what the SDK does not offer.
+        title: of the project; it is made if it is not there.
+        films: image_id to the stored film.
+        hosting: how films get to the server.
+        pseudonyms: what films are called there.
+        on_progress: told how many tasks are there.
+    """
+
+    sdk: Any
+    http: httpx.Client
+    title: str
+    films: Mapping[str, Path]
+    hosting: Hosting
+    pseudonyms: Pseudonyms
+    on_progress: OnProgress
+
+    def submit(self, tasks: Iterable[Task]) -> int:
+        """Make the tasks readable; return how many were new. See AnnotationStore."""
+        ranked = sorted(tasks, key=lambda task: (task.round, task.rank))
+        wanted = {(task.round, self.pseudonyms.film(task.image_id)): task for task in ranked}
+        if not wanted:
+            return 0
+        project_id = self._make_project()
+        new = self._bring(project_id, wanted)
+        self._settle(project_id, wanted)
+        latest = next(reversed(wanted.values()))
+        self.sdk.projects.update(project_id, model_version=latest.model_version)
+        return new
+
+    def _make_project(self) -> int:
+        project = find_project(self.sdk, self.title)
+        if project is None:
+            made = self.sdk.projects.create(title=self.title, **SETTINGS)
+            project = find_project(self.sdk, self.title) or made  # of two at once both use one
+        elif changed := {k: v for k, v in SETTINGS.items() if getattr(project, k) != v}:
+            self.sdk.projects.update(project.id, **changed)
+        self._make_view(project.id)
+        return int(project.id)
+
+    def _make_view(self, project_id: int) -> None:
+        view = most_uncertain_first()
+        for known in self.sdk.views.list(project=project_id):
+            there = known.data if isinstance(known.data, dict) else {}
+            if there.get("title") == view["title"]:
+                # People may have widened a column: only what an older lungal lacked is added.
+                if missing := {name: view[name] for name in view if name not in there}:
+                    data = there | missing
+                    self.sdk.views.update(str(known.id), project=project_id, data=data)
+                return
+        self.sdk.views.create(project=project_id, data=view)
+
+    def _bring(self, project_id: int, wanted: Mapping[Key, Task]) -> int:
+        rounds = {key[0] for key in wanted}
+        there = {self._key(task): task for task in self._tasks(project_id, in_rounds(rounds))}
+        unread = self._unread_before(project_id, min(rounds))
+        scores = dict(zip(wanted, stream_scores(list(wanted.values())), strict=True))
+        new = [key for key in wanted if key not in there]
+        stale = [key for key in wanted if key in there and _is_stale(there[key], wanted[key])]
+        done = len(wanted) - len(new) - len(stale)
+        for batch in batches([*new, *stale], TASKS_AT_ONCE):
+            pictures = self._publish(project_id, [wanted[key] for key in batch])
+            fresh = []
+            for key in batch:
+                data = task_data(wanted[key], key[1], pictures[wanted[key].image_id])
+                prediction = task_prediction(wanted[key], scores[key])
+                old = there.get(key) or unread.get(key[1])
+                if old is None:
+                    fresh.append({"data": data, "predictions": [prediction]})
+                else:
+                    self._move(project_id, old.id, data, prediction)
+            if fresh:
+                # Not the SDK's import_tasks, which takes twice the time: it checks every box.
+                answer_of(self.http.post(f"/api/projects/{project_id}/import", json=fresh))
+            done += len(batch)
+            self.on_progress(done, len(wanted))
+        return len(new)
+
+    def _unread_before(self, project_id: int, round_: int) -> dict[str, _There]:
+        tasks = ((self._key(task), task) for task in self._tasks(project_id, UNREAD))
+        # Tasks that a person put into the project may hold anything.
+        return {key[1]: task for key, task in tasks if isinstance(key[0], int) and key[0] < round_}
+
+    def _publish(self, project_id: int, tasks: Sequence[Task]) -> dict[str, dict[str, str]]:
+        wanted = {task.image_id: self._pictures(task) for task in tasks}
+        all_of_them = [picture for views in wanted.values() for picture in views.values()]
+        urls = self.hosting.publish(self.http, project_id, all_of_them)
+        return {
+            image_id: {name: urls[picture] for name, picture in views.items()}
+            for image_id, views in wanted.items()
+        }
+
+    def _pictures(self, task: Task) -> dict[str, Picture]:
+        name, film = self.pseudonyms.film(task.image_id), self._film(task.image_id)
+        views = {
+            IMAGE: Picture(name, film),
+            CLAHE: Picture(name, film, "clahe"),
+            INVERTED: Picture(name, film, "inverted"),
+        }
+        if task.prior is not None:
+            earlier = Picture(self.pseudonyms.film(task.prior), self._film(task.prior))
+            views[PRIOR] = earlier
+        return views
+
+    def _film(self, image_id: str) -> Path:
+        try:
+            return self.films[image_id]
+        except KeyError:
+            raise StageOrderError(f"film {image_id} is not in the manifest; dvc repro") from None
+
+    def _move(self, project_id: int, task_id: int, data: Json, prediction: Json) -> None:
+        # The data comes last: until then the task counts as the earlier round's, and a repeat
+        # after a kill does all of it again.
+        for old in self.sdk.predictions.list(task=task_id):
+            self.sdk.predictions.delete(old.id)
+        self.sdk.predictions.create(task=task_id, project=project_id, **prediction)
+        self.sdk.tasks.update(str(task_id), data=data)
+
+    def _settle(self, project_id: int, wanted: Mapping[Key, Task]) -> None:
+        # A server still busy with the import of a killed client knows nothing of it when the next
+        # one looks. Of two equal tasks the one with a reading stays, else the older.
+        same, wrong = defaultdict(list), []
+        for task in self._tasks(project_id, in_rounds({key[0] for key in wanted})):
+            same[self._key(task)].append(task)
+        for key, tasks in same.items():
+            keep = min(tasks, key=lambda task: (task.is_unread, task.id))
+            for task in tasks:
+                if task is not keep and task.is_unread:
+                    gone = self.http.delete(f"/api/tasks/{task.id}/")
+                    if gone.status_code != httpx.codes.NOT_FOUND:  # another queue was quicker
+                        gone.raise_for_status()
+            if key in wanted and keep.overlap != wanted[key].readers:
+                wrong.append((keep, wanted[key].readers))
+        with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+            list(pool.map(lambda one: self._set_readers(*one), wrong))
+
+    def _set_readers(self, task: _There, readers: int) -> None:
+        # An import cannot say it. The server takes a task that was read before it learnt of the
+        # second reader for done, unless it is told.
+        enough = task.total_annotations >= readers
+        said = {"overlap": readers, "is_labeled": enough}
+        self.http.patch(f"/api/tasks/{task.id}/", json=said).raise_for_status()
+
+    def _tasks(self, project_id: int, query: Query) -> Iterator[_There]:
+        # What is needed of a task and no more comes seven times as fast as what the SDK asks for.
+        names = [field.name for field in fields(_There)]
+        asked: dict[str, str | int] = {
+            "project": project_id,
+            "query": json.dumps(query),
+            "fields": "task_only",
+            "include": ",".join(names),
+            "page_size": PAGE,
+        }
+        seen, total, page = 0, 1, 1
+        while seen < total:
+            answer = answer_of(self.http.get("/api/tasks", params=asked | {"page": page}))
+            yield from (_There(**{name: one[name] for name in names}) for one in answer["tasks"])
+            if not answer["tasks"]:
+                return
+            seen, total, page = seen + len(answer["tasks"]), answer["total"], page + 1
+
+    def _key(self, task: _There) -> tuple[Any, Any]:
+        data = task.data
+        if "image_id" in data:  # queued by a lungal that knew no pseudonyms
+            return data.get("round"), self.pseudonyms.film(str(data["image_id"]))
+        return data.get("round"), data.get("film")
+
+
+def _is_stale(there: _There, task: Task) -> bool:
+    # Queued in this round, but by a model that has been trained anew since, or an older lungal.
+    data = there.data
+    return there.is_unread and (
+        data.get("model_version") != task.model_version or "film" not in data
+    )

@@ -1,0 +1,127 @@
+"""`lungal pull --watch`: pulls again and again, and shows how far the readers are."""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lungal.annotation.connection import talking_to
+from lungal.annotation.incoming import project_number
+from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.webhooks import hints
+from lungal.errors import ServerError, TokenError
+from lungal.rounds.campaign import Campaign
+from lungal.rounds.pull import PullReport
+
+KEPT = 5  # lines of news on the screen
+
+
+@dataclass
+class Watch:
+    """Follows one project until it is told to stop.
+
+    Args:
+        pull: pulls once.
+        progress: reads how far the round is.
+        console: where to.
+        every: seconds between two looks, if no hint comes earlier.
+        until_done: end when every film of the round is read.
+    """
+
+    pull: Callable[[], PullReport]
+    progress: Callable[[], Campaign | None]
+    console: Console
+    every: float
+    until_done: bool = False
+    _news: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def follow(self, hint: Event) -> None:
+        """Look whenever there is a hint, and now and then without one.
+
+        A server that goes down for a while is waited for.
+
+        Raises:
+            ServerError: if it does not answer the first time.
+            TokenError: if it refuses the token.
+        """
+        self._look()
+        with Live(self._show(), console=self.console, refresh_per_second=2) as live:
+            while not self._is_over():
+                hint.wait(self.every)
+                hint.clear()
+                try:
+                    self._look()
+                except TokenError:
+                    raise
+                except ServerError as error:
+                    self._say(str(error))
+                live.update(self._show())
+
+    def _look(self) -> None:
+        report = self.pull()
+        for event in (*report.new, *report.refusals):
+            self._say(f"{report.kind(event)} of {event.image_id} by {event.reader}")
+
+    def _is_over(self) -> bool:
+        campaign = self.progress()
+        return self.until_done and campaign is not None and campaign.is_done
+
+    def _say(self, what: str) -> None:
+        line = f"{datetime.now().astimezone():%H:%M:%S} {what}"
+        self._news.append(line)
+        if not self.console.is_terminal:  # nobody sees a display that paints itself anew
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _show(self) -> Group:
+        if not self.console.is_terminal:
+            return Group(describe(self.progress()))
+        news = Text("\n".join(self._news), style="dim", no_wrap=True, overflow="ellipsis")
+        return Group(describe(self.progress()), news, Text("Ctrl+C ends it", style="dim"))
+
+
+def hinted(store: LabelStudio) -> AbstractContextManager[Event]:
+    """Return hints of a project's server; silent if there is no project yet.
+
+    Raises:
+        ServerError: if the server does not answer.
+        TokenError: if it refuses the token.
+    """
+    with talking_to(store.url):
+        number = project_number(store.http, store.title)
+    return nullcontext(Event()) if number is None else hints(store.http, number)
+
+
+def describe(campaign: Campaign | None) -> Table:
+    """Return how far a round is as a table of two columns."""
+    table = Table.grid(padding=(0, 2))
+    if campaign is None:
+        table.add_row("nothing was queued yet: lungal queue")
+        return table
+    bar = ProgressBar(total=campaign.films, completed=campaign.read, width=30)
+    table.add_row(f"round {campaign.round}", bar)
+    table.add_row("films", f"{campaign.read} of {campaign.films} read")
+    for reader, count in campaign.readings.items():
+        table.add_row(reader, f"{count} readings")
+    table.add_row("seconds per film", _number(campaign.seconds, ".0f"))
+    table.add_row("agreement so far", _number(campaign.agreement, ".2f"))
+    table.add_row("time left", _duration(campaign.left))
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
