@@ -2,7 +2,12 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["plugins.label_studio", "plugins.real_films", "plugins.tiny_detector"]
+pytest_plugins = [
+    "plugins.browser",
+    "plugins.label_studio",
+    "plugins.real_films",
+    "plugins.tiny_detector",
+]
 
 # A busy machine is slow at times, and that is no failure.
 settings.register_profile("lungal", deadline=None)

@@ -1,4 +1,4 @@
-"""`lungal demo`: two whole rounds on a branch of their own, with a scripted reader."""
+"""`lungal demo`: two whole rounds on a branch of their own, with two scripted readers."""
 
 import os
 import shutil
@@ -12,11 +12,26 @@ import typer
 from rich.console import Console
 from ruamel.yaml import YAML
 
-from lungal.cli.status import Round, read_rounds, show_rounds
+from lungal.cli.git import ask_git, git
+from lungal.cli.readers import read_report, show_report
+from lungal.cli.status import read_rounds, show_rounds
 from lungal.errors import LungalError, SourceError, UnknownNameError
 
 SOURCES = ("phantom", "nih")
 ROUNDS = 2
+READ_AT_FIRST = 8
+"""Films that a reader reads before it is the other's turn."""
+READERS = {
+    "careful@localhost.localdomain": (
+        *("--miss-rate", "0.05", "--jitter", "3", "--false-positives", "0.05"),
+        *("--wrong-class", "0.02", "--accept", "0.9", "--pace", "1.3", "--seed", "1"),
+    ),
+    "hasty@localhost.localdomain": (
+        *("--miss-rate", "0.25", "--jitter", "8", "--false-positives", "0.3"),
+        *("--wrong-class", "0.1", "--accept", "1", "--pace", "0.7", "--seed", "2"),
+    ),
+}
+"""The address of each scripted reader, and how well they read."""
 IDENTITY = ("-c", "user.name=lungal demo", "-c", "user.email=demo@lungal.invalid")
 
 
@@ -49,9 +64,9 @@ class Playground:
 
     def commit(self, message: str) -> None:
         """Commit all that changed in the playground."""
-        identity = () if _git_knows_author(self.folder) else IDENTITY
-        _git(self.folder, "add", "--all")
-        _git(self.folder, *identity, "commit", "--quiet", "--allow-empty", "-m", message)
+        identity = () if ask_git(self.folder, "config", "user.email") else IDENTITY
+        git(self.folder, "add", "--all")
+        git(self.folder, *identity, "commit", "--quiet", "--allow-empty", "-m", message)
         self.console.print(f"[bold green]committed[/] {message}", highlight=False)
 
     def _environment(self) -> dict[str, str]:
@@ -67,28 +82,37 @@ def demo(
     ),
     root: Annotated[Path | None, typer.Option(help="NIH's folder, for --source nih.")] = None,
 ) -> None:
-    """Play two rounds: repro, queue, a scripted reader's answers, pull, repro.
+    """Play two rounds of repro, queue, scripted readers and pull; end with the reader report.
 
     It plays on a branch of its own in a worktree under .demo/, which stays to be looked at.
     Your branch and files are not touched. Uncommitted changes do not take part.
     """
     console = Console()
     playground = open_playground(Path.cwd(), source, root, console)
-    rounds: list[Round] = []
     playground.run("lungal", "label-studio", "start", "--port", "0")
     for number in range(1, ROUNDS + 1):
         console.rule(f"[bold]Round {number}")
         playground.run("dvc", "repro")
         playground.commit(f"Round {number}: train on what is labelled, choose what to read next")
         playground.run("lungal", "queue")
-        if number < ROUNDS:
-            playground.run("lungal", "answer")
+        playground.commit(f"Queue of round {number}")
+        if number < ROUNDS:  # the last queue waits for whoever tries the demo
+            read_round(playground)
             playground.run("lungal", "pull")
             playground.commit(f"Readings of round {number}")
-    rounds = read_rounds(playground.folder)
     console.rule("[bold]What happened")
-    show_rounds(rounds, console)
+    show_rounds(read_rounds(playground.folder), console)
+    show_report(read_report(playground.folder), console)
     _say_where(playground)
+
+
+def read_round(playground: Playground) -> None:
+    """Let the scripted readers read what Label Studio serves each of them."""
+    first, second = READERS
+    # Whoever reads last leaves nothing open: a film of the overlap waits for its other reader.
+    for address, limit in ((first, READ_AT_FIRST), (second, None), (first, None)):
+        faults = (*READERS[address], *(("--limit", str(limit)) if limit else ()))
+        playground.run("lungal", "answer", "--as", address, *faults)
 
 
 def open_playground(here: Path, source: str, root: Path | None, console: Console) -> Playground:
@@ -103,7 +127,7 @@ def open_playground(here: Path, source: str, root: Path | None, console: Console
     films = _find_films(source, root)
     name = f"{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder, branch = here / ".demo" / name, f"demo/{name}"
-    _git(here, "worktree", "add", "--quiet", "-b", branch, str(folder), "HEAD")
+    git(here, "worktree", "add", "--quiet", "-b", branch, str(folder), "HEAD")
     playground = Playground(folder, branch, console)
     console.print(f"playing on branch [bold]{branch}[/] in [bold]{folder}", highlight=False)
     uv = shutil.which("uv")
@@ -138,38 +162,15 @@ def _set_source(params: Path, source: str, films: Path | None) -> None:
     yaml.dump(document, params)
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except subprocess.CalledProcessError as error:
-        raise SourceError(f"git {arguments[0]}: {error.stderr.strip().splitlines()[-1]}") from None
-    return done.stdout.strip()
-
-
-def _git_knows_author(folder: Path) -> bool:
-    done = subprocess.run(
-        ["git", "config", "user.email"],  # noqa: S607
-        cwd=folder,
-        check=False,
-        capture_output=True,
-    )
-    return done.returncode == 0
-
-
 def _say_where(playground: Playground) -> None:
     playground.console.print(
         f"\nAll of it stays: branch [bold]{playground.branch}[/], folder "
         f"[bold]{playground.folder}[/].\n"
         f"  cd {playground.folder} && source .venv/bin/activate\n"
         "  make ui                      compare the rounds in MLflow\n"
-        "  lungal label-studio status   where the queue of the next round waits to be read\n"
+        "  lungal label-studio status   where the queue of the last round waits to be read\n"
         "  lungal status                where the loop stands\n"
+        "  lungal readers               the readers, once more\n"
         "  dvc metrics diff HEAD~2      what the second round changed\n"
         "  lungal label-studio stop     when you have seen enough\n"
         f"Remove it: git worktree remove --force {playground.folder}; "

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,22 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from lungal.annotation.credentials import Credentials
 from lungal.annotation.server import DEFAULT_PORT, LocalServer
-from lungal.cli.connection import ROOT, Url, connect
+from lungal.cli.connection import ROOT, Connection, Url, connect
 from lungal.params import load_params
 from lungal.paths import load_paths
 
 NOT_RUNNING = 3
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="ADDRESS",
+        help="Read as this user, with an account of their own; default: the token's user.",
+    ),
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,6 +79,31 @@ def status() -> None:
     _console().print(f"Label Studio {health} at {found.url} (process {found.pid})")
 
 
+@app.command()
+def invite(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ADDRESS]...", help="Scripted readers to make accounts for."),
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Print the link by which readers join, or make accounts for scripted ones.
+
+    A radiologist opens the link, chooses a password and is in; whoever has the link can do that.
+    For each address that is given an account is signed up instead, with a password that is drawn;
+    it is kept in .label-studio/readers, where only you can read.
+    """
+    from lungal.annotation.accounts import invitation
+
+    connection = connect(url)
+    for address in addresses or ():
+        account = _account(connection, address)
+        where = os.path.relpath(_accounts())
+        _console().print(f"{account.username} can log in at {connection.url}; see {where}")
+    if not addresses:
+        typer.echo(invitation(connection.url, connection.token))
+
+
 def answer(
     url: Url = None,
     project: Annotated[
@@ -83,21 +119,50 @@ def answer(
     jitter: Annotated[
         float, typer.Option(min=0, help="Standard deviation of each box edge, pixels.")
     ] = 4.0,
+    false_positives: Annotated[
+        float, typer.Option(min=0, help="Boxes on a film that are not there, on average.")
+    ] = 0.0,
+    wrong_class: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the boxes under another finding's name.")
+    ] = 0.0,
+    accept: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of good pre-drawn boxes that are taken as they are."
+        ),
+    ] = 0.9,
+    pace: Annotated[float, typer.Option(min=0.01, help="Time taken, 1 is usual.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 0,
+    address: Address = None,
 ) -> None:
     """Let a scripted reader answer open tasks, in the place of a radiologist.
 
     It takes the films that Label Studio's label stream serves, in that order, and submits the
-    boxes of data/truth.jsonl with a few faults. A film whose truth is unknown is skipped. For
-    demonstrations and simulations: its readings enter the log like anybody's.
+    boxes of data/truth.jsonl with a few faults; a pre-drawn box that looks right stays as it is. A
+    film whose truth is unknown is skipped. With --as several readers read, each once per film;
+    an account that is not there yet is signed up. For demonstrations and simulations: these
+    readings enter the log like anybody's.
     """
     from lungal.annotation.oracle import Reader
     from lungal.annotation.oracle import answer as read
+    from lungal.data.films import film_paths
     from lungal.data.manifest import read_truth
 
     paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
-    store = connect(url).project(project or params.project)
-    reader = Reader(read_truth(paths.truth), miss_rate, jitter, seed)
+    connection = connect(url)
+    reader = Reader(
+        read_truth(paths.truth),
+        miss_rate,
+        jitter,
+        seed,
+        false_positive_rate=false_positives,
+        wrong_class_rate=wrong_class,
+        accept_rate=accept,
+        pace=pace,
+    )
+    if address is not None:
+        connection = replace(connection, token=_account(connection, address).token)
+    store = connection.project(project or params.project, film_paths(paths.manifest))
     console = _console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bars, closing(store):
@@ -108,7 +173,17 @@ def answer(
             limit=limit,
             on_read=lambda film, verdict: bars.update(task, description=f"{film}: {verdict}"),
         )
-    console.print(f"{len(served)} films read")
+    console.print(f"{len(served)} films read{f' as {address}' if address else ''}")
+
+
+def _account(connection: Connection, address: str) -> Credentials:
+    from lungal.annotation.accounts import account
+
+    return account(_accounts(), connection.url, connection.token, address)
+
+
+def _accounts() -> Path:
+    return LocalServer(ROOT).folder / "readers"
 
 
 def _console() -> Console:

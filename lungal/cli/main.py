@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import typer
 
-from lungal.cli import data, label_studio, track
+from lungal.cli import data, label_studio, labels, track
 from lungal.cli.demo import demo
 from lungal.cli.detect import detect
 from lungal.cli.doctor import doctor
 from lungal.cli.promote import promote
 from lungal.cli.pull import pull
 from lungal.cli.queue import queue
+from lungal.cli.readers import readers
+from lungal.cli.serve_predictions import serve_predictions
 from lungal.cli.status import status
 from lungal.errors import LungalError
 
@@ -36,11 +38,14 @@ app.add_typer(data.app, name="data")
 app.command()(queue)
 app.command()(pull)
 app.command()(status)
+app.command()(readers)
 app.command()(promote)
 app.command()(detect)
 app.command()(doctor)
+app.command()(serve_predictions)
 app.add_typer(label_studio.app, name="label-studio")
 app.command("answer")(label_studio.answer)
+app.add_typer(labels.app, name="labels")
 app.add_typer(track.app, name="track")
 app.command()(demo)
 

@@ -3,8 +3,8 @@
 import csv
 import json
 import os
-import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from lungal.cli.git import ask_git
+from lungal.cli.readers import ledger_table
 from lungal.data.annotations import current_round, read_log
+from lungal.data.asked import latest_asked, read_asked
 from lungal.errors import ServerError
+from lungal.params import load_params
 from lungal.paths import Paths, load_paths
+from lungal.reading.ledger import ledger, waiting
+from lungal.reading.standing import standing
 from lungal.records import Annotation
 
 IOUS = ("30", "40", "50")
@@ -33,13 +39,16 @@ class Round:
 
 
 def status() -> None:
-    """Show rounds, labelled films, pool, open queue and the best model."""
+    """Show rounds, what their readers did, films, pool, open queue and the best model."""
     console = Console()
     root = Path.cwd()
     paths = load_paths(root / "dvc.yaml")
     show_rounds(read_rounds(root), console)
+    show_ledger(paths, console)
     console.print(_describe_films(paths), highlight=False)
     console.print(_describe_queue(paths), highlight=False)
+    for line in _describe_quarrels(paths):
+        console.print(line, highlight=False)
     console.print(_describe_models(root), highlight=False)
 
 
@@ -76,6 +85,13 @@ def show_rounds(rounds: list[Round], console: Console) -> None:
         console.print("no round yet: `dvc repro` plays the first")
 
 
+def show_ledger(paths: Paths, console: Console) -> None:
+    """Print what each round cost its readers and brought; nothing if nobody has read."""
+    log = read_log(paths.annotations)
+    if log:
+        console.print(ledger_table(ledger(standing(log), load_params(Path("params.yaml")).reading)))
+
+
 def _round(report: dict[str, Any], log: list[Annotation]) -> Round:
     verdicts = Counter[str](a.verdict for a in log if a.round == report["round"])
     return Round(
@@ -89,23 +105,12 @@ def _round(report: dict[str, Any], log: list[Annotation]) -> Round:
 
 
 def _committed(root: Path, path: Path) -> list[str]:
-    commits = _git(root, "log", "--reverse", "--format=%H", "--", str(path)).split()
-    return [_git(root, "show", f"{commit}:./{path}") for commit in commits]
+    commits = ask_git(root, "log", "--reverse", "--format=%H", "--", str(path)).split()
+    return [ask_git(root, "show", f"{commit}:./{path}") for commit in commits]
 
 
 def _present(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603
-        ["git", *arguments],  # noqa: S607
-        cwd=root,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout if done.returncode == 0 else ""
 
 
 def _describe_films(paths: Paths) -> str:
@@ -137,6 +142,30 @@ def _describe_queue(paths: Paths) -> str:
     answered = {a.image_id for a in read_log(paths.annotations) if a.round == number}
     unread = sum(row["image_id"] not in answered for row in rows)
     return f"queue of round {number}: {len(rows)} films chosen, {unread} not read yet"
+
+
+def _describe_quarrels(paths: Paths) -> Iterator[str]:
+    log = read_log(paths.annotations)
+    if disputed := _disputed(paths):
+        yield f"disputes: {disputed} films wait for somebody to adjudicate; dvc repro queues them"
+    asked = latest_asked(read_asked(paths.queue))
+    answered = {(a.round, a.image_id) for a in standing(log) if a.role == "adjudicate"}
+    open_ones = [key for key, one in asked.items() if one.role == "adjudicate"]
+    if unanswered := len(set(open_ones) - answered):
+        yield f"adjudications: {unanswered} queued and not read yet"
+    for refused in waiting(log):
+        yield (
+            f"refused: {refused.reader} on {refused.image_id}, round {refused.round}: "
+            f"{refused.comment or 'no reason given'}"
+        )
+
+
+def _disputed(paths: Paths) -> int:
+    from lungal.data.labels import read_labels  # pandas takes a second
+
+    if not paths.labels.exists():
+        return 0
+    return int((read_labels(paths.labels)["state"] == "disputed").sum())
 
 
 def _describe_models(root: Path) -> str:

@@ -19,6 +19,7 @@ from lungal.data.labels import read_labels
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUDGET = 4
+PSEUDONYM_KEY = "the key of a project in a test"
 TITLE = "played in a test"  # of the Label Studio project: others use the same server
 
 Done = subprocess.CompletedProcess[str]
@@ -29,7 +30,7 @@ TINY: dict[str, Any] = {
     "label": {"initial": 16},
     # Whatever so short a training finds is uncertain enough to choose by, and is drawn.
     "select": {"budget": BUDGET, "score_threshold": 0.01},
-    "queue": {"project": TITLE, "draw_threshold": 0.01},
+    "queue": {"project": TITLE, "draw_threshold": 0.01, "blind_fraction": 0.0},
     "evaluate": {"bootstrap": 20, "gallery": 4},
     "records": {"shards": 2},
     "profiles": {
@@ -58,7 +59,7 @@ class Project:
     """A project's folder, the environment its commands run in, and what became of two rounds.
 
     Attributes:
-        commits: by what each holds: "code", "params", "round 1", "readings", "round 2".
+        commits: by what each holds: "code", "params", "round 1", "queue 1", "readings", ....
         labels: data/labels.parquet as it was after each round's `dvc repro`.
         promotions: how `lungal promote` ended after each round.
     """
@@ -120,6 +121,7 @@ class Project:
         self.labels[number] = read_labels(self.folder / "data/labels.parquet")
         self.promotions[number] = self.run("lungal", "promote")
         self.do("lungal", "queue")
+        self.commit(f"queue {number}")
 
     def read(self) -> None:
         """Let a scripted reader answer, and bring the answers home."""
@@ -146,6 +148,7 @@ def make_project(home: Path, label_studio_url: str, label_studio_token: str) -> 
             "COLUMNS": "200",
             "LABEL_STUDIO_URL": label_studio_url,
             "LABEL_STUDIO_API_KEY": label_studio_token,
+            "LUNGAL_PSEUDONYM_KEY": PSEUDONYM_KEY,
             "DVC_SITE_CACHE_DIR": str(home / "dvc-site-cache"),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -172,9 +175,10 @@ def _copy_working_tree(folder: Path) -> None:
         if (REPOSITORY / name).is_file():  # not one that was deleted and is still in the index
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
-    for played in ("dvc.lock", "reports/metrics.json", "reports/ingest.json"):
+    for played in ("dvc.lock", *(f"reports/{n}.json" for n in ("metrics", "ingest", "readers"))):
         (folder / played).unlink(missing_ok=True)
-    (folder / "data/annotations.jsonl").write_text("")
+    for grown in ("annotations", "queue"):
+        (folder / f"data/{grown}.jsonl").write_text("")
 
 
 def _change(params: Path, changes: Mapping[str, Any]) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from played_project import BUDGET, TINY, TITLE, Project, make_project
+from played_project import BUDGET, PSEUDONYM_KEY, TINY, TITLE, Project, make_project
 
 from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.data.annotations import read_log
 from lungal.data.detections import read_detections
@@ -23,7 +24,7 @@ from lungal.records import CLASSES, Annotation
 pytestmark = [pytest.mark.slow, pytest.mark.label_studio, pytest.mark.timeout(2400)]
 
 ROUNDS = pytest.mark.parametrize("number", [1, 2])
-DETERMINISTIC = ("ingest", "split", "label", "records", "evaluate", "select")
+DETERMINISTIC = ("ingest", "split", "label", "records", "evaluate", "crossfit", "select", "readers")
 REGISTERED = "lungal-detector"
 
 
@@ -59,7 +60,7 @@ def test_nothing_is_left_to_do(played: Project) -> None:
 
 def test_the_history_has_the_rounds(played: Project) -> None:
     history = played.do("git", "log", "--reverse", "--format=%s").splitlines()
-    assert history == ["code", "params", "round 1", "readings", "round 2"]
+    assert history == ["code", "params", "round 1", "queue 1", "readings", "round 2", "queue 2"]
 
 
 def test_new_readings_spared_what_they_do_not_touch(played: Project) -> None:
@@ -196,7 +197,10 @@ def test_the_status_shows_both_rounds(played: Project) -> None:
 def tasks(played: Project) -> Iterator[list[dict[str, Any]]]:
     """Return what the data manager shows, in its order; the stream's next task comes in front."""
     store = LabelStudio(
-        played.environment["LABEL_STUDIO_URL"], played.environment["LABEL_STUDIO_API_KEY"], TITLE
+        played.environment["LABEL_STUDIO_URL"],
+        played.environment["LABEL_STUDIO_API_KEY"],
+        TITLE,
+        pseudonyms=Pseudonyms(PSEUDONYM_KEY.encode()),
     )
     with closing(store):
         project = store.project_id()
@@ -221,16 +225,19 @@ def test_the_first_round_is_read_and_the_second_is_not(tasks: list[dict[str, Any
 
 def test_the_most_uncertain_film_comes_first(played: Project, tasks: list[dict[str, Any]]) -> None:
     selection = pd.read_csv(played.folder / "data/selection.csv", dtype={"image_id": str})
-    queued = [task["data"]["image_id"] for task in of_round(tasks, 2)]
-    assert sorted(queued) == sorted(selection["image_id"])
+    pseudonym = Pseudonyms(PSEUDONYM_KEY.encode()).film
+    chosen = [pseudonym(image_id) for image_id in selection.sort_values("rank")["image_id"]]
+    queued = [task["data"]["film"] for task in of_round(tasks, 2)]
+    assert sorted(queued) == sorted(chosen)
     uncertainty = [task["data"]["uncertainty"] for task in of_round(tasks, 2)]
     assert uncertainty == sorted(uncertainty, reverse=True)
-    assert tasks[0]["data"]["image_id"] == selection.sort_values("rank")["image_id"].iloc[0]
+    assert tasks[0]["data"]["film"] == chosen[0]
 
 
 def test_the_model_s_boxes_are_drawn(played: Project, tasks: list[dict[str, Any]]) -> None:
+    pseudonym = Pseudonyms(PSEUDONYM_KEY.encode()).film
     seen = {
-        found.image_id: found
+        pseudonym(found.image_id): found
         for found in read_detections(played.folder / "data/detections/pool.parquet")
     }
     version = played.at("round 2", "reports/metrics.json")["model_version"]
@@ -239,7 +246,7 @@ def test_the_model_s_boxes_are_drawn(played: Project, tasks: list[dict[str, Any]
     for task in of_round(tasks, 2):
         (prediction,) = task["predictions"]
         assert prediction["model_version"] == version
-        expected = min(10, len(seen[task["data"]["image_id"]].above(threshold)))
+        expected = min(10, len(seen[task["data"]["film"]].above(threshold)))
         assert len(prediction["result"]) == expected
         drawn += expected
     assert drawn > 0, "so short a training found nothing at all: nothing was tested"

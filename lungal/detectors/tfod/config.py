@@ -19,6 +19,9 @@ EFFICIENTDET = {  # BiFPN filters and repeats, box predictor depth: Tan et al. 2
     "efficientdet_d1": ("b1", 88, 4, 3),
     "efficientdet_d2": ("b2", 112, 5, 3),
 }
+SAME_FINDING_IOU = 0.3
+"""Overlap from which the weaker of two detections of a finding is dropped. The zoo's 0.6 is for
+crowded streets; on a chest film two boxes of a finding that overlap are one finding."""
 MAX_DETECTIONS = 100
 
 
@@ -157,7 +160,7 @@ def _ssd(model: ModelParams, train: TrainParams, parts: Message) -> Message:
             "post_processing": {
                 "batch_non_max_suppression": {
                     "score_threshold": 1e-8,
-                    "iou_threshold": 0.5,
+                    "iou_threshold": SAME_FINDING_IOU,
                     "max_detections_per_class": MAX_DETECTIONS,
                     "max_total_detections": MAX_DETECTIONS,
                 },
