@@ -16,10 +16,12 @@ from lungal.evaluation.precision_recall import (
     average_precision,
     macro_ap,
     precision_recall_curve,
+    weighted_ap,
 )
 from lungal.records import CLASSES
 
 SQUARE, ELSEWHERE = (0, 0, 10, 10), (50, 50, 60, 60)
+HALF_WIDER = (0, 0, 15, 10)
 
 
 def test_one_hit_is_perfect():
@@ -148,6 +150,25 @@ def test_agrees_with_pycocotools_beyond_a_hundred_detections():
     detections = [seen("a", rows, scores, [0] * 152)]
     expected = coco_average_precision(truths, detections, 0.5)
     np.testing.assert_allclose(average_precision(truths, detections, 0.5), expected, atol=1e-6)
+
+
+def test_the_weighted_ap_counts_boxes_and_not_classes():
+    films = [truth(name, [SQUARE], [0]) for name in "abc"] + [truth("d", [SQUARE], [1])]
+    found = [seen("d", [SQUARE], [0.9], [1])]
+    assert macro_ap(films, found, 0.5) == pytest.approx(0.5)
+    assert weighted_ap(films, found, (0.5,)) == pytest.approx(0.25)
+
+
+def test_the_weighted_ap_is_the_mean_over_overlaps():
+    films, found = [truth("a", [SQUARE], [0])], [seen("a", [HALF_WIDER], [0.9], [0])]
+    at = [macro_ap(films, found, iou) for iou in (0.3, 0.9)]
+    assert at == pytest.approx([1.0, 0.0])
+    assert weighted_ap(films, found, (0.3, 0.9)) == pytest.approx(0.5)
+
+
+def test_the_weighted_ap_without_any_truth_is_zero():
+    assert weighted_ap([], [], (0.5,)) == 0.0
+    assert weighted_ap([truth("a", [], [])], [], (0.5,)) == 0.0
 
 
 def test_weights_are_copies_of_films():

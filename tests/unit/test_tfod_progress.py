@@ -10,7 +10,7 @@ def progress(tmp_path):
 
 
 def ap(value, loose=0.0):
-    return {"val/macro_ap40": value, "val/macro_ap30": loose}
+    return {"val/weighted_ap": value, "val/macro_ap40": loose}
 
 
 def test_the_best_is_the_highest_then_the_looser_iou_then_the_earliest(progress):

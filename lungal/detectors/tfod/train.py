@@ -28,7 +28,7 @@ from lungal.detectors.tfod.network import (
 from lungal.detectors.tfod.progress import Progress
 from lungal.detectors.tfod.weights import load_initial
 from lungal.errors import DetectorError
-from lungal.evaluation.precision_recall import macro_ap
+from lungal.evaluation.precision_recall import macro_ap, weighted_ap
 from lungal.params import ModelParams, TrainParams
 from lungal.records import Detections, GroundTruth, Image
 
@@ -217,7 +217,8 @@ class _Loop:
                 keep = (VALIDATION_THRESHOLD, MAX_DETECTIONS)
                 found.append(read_output(arrays, row, *shape, *keep))
         truths = [truth for _, truth in val]
-        return {f"val/macro_ap{iou * 100:.0f}": macro_ap(truths, found, iou) for iou in IOUS}
+        macro = {f"val/macro_ap{iou * 100:.0f}": macro_ap(truths, found, iou) for iou in IOUS}
+        return macro | {"val/weighted_ap": weighted_ap(truths, found, IOUS)}
 
     def _agree(self, metrics: dict[str, float]) -> dict[str, float]:
         """Return the chief's metrics on every worker, so that all of them stop together."""

@@ -21,7 +21,7 @@ def test_training_reports_losses_and_validations_and_learns(tiny_trained):
     assert sorted(losses) == [10, 20, 30]
     assert sorted(validations) == [10, 20, 30]
     assert losses[30] < losses[10]
-    assert best["val/macro_ap40"] == max(m["val/macro_ap40"] for m in validations.values())
+    assert best["val/weighted_ap"] == max(m["val/weighted_ap"] for m in validations.values())
     assert best["best_step"] in validations
 
 
