@@ -17,6 +17,11 @@ from lungal.errors import ParamsError, ServerError
 MINUTES = 15
 """How long a film's address works: longer than a look, shorter than a leaked link is useful."""
 
+REFUSALS = frozenset(
+    (httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN, httpx.codes.INTERNAL_SERVER_ERROR)
+)
+"""How Label Studio answers when it cannot read a bucket: without credentials with a 500."""
+
 
 class S3Bucket:
     """Puts pictures into a bucket and registers it with the project.
@@ -102,7 +107,7 @@ class S3Bucket:
             return
         blobs = {"use_blob_urls": True, "presign": True, "presign_ttl": MINUTES}
         made = http.post("/api/storages/s3", json=storage | blobs | {"title": "queued films"})
-        if made.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
+        if made.status_code in REFUSALS:
             raise ServerError(
                 f"Label Studio cannot, or may not, read s3://{self.bucket}/{self.prefix}: start it "
                 "with "

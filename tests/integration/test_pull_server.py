@@ -232,7 +232,14 @@ def test_a_server_that_may_call_us_wakes_a_watch(
         assert left == []
 
 
-def test_a_server_that_may_not_is_polled(campaign: Campaign) -> None:
-    with hints(campaign.store.http, campaign.number) as hint:
-        campaign.annotate(NAMES[0], [])
-        assert not hint.wait(1.5)
+def test_another_project_wakes_nobody(
+    campaign: Campaign, label_studio_server: LocalServer, films: dict[str, Path]
+) -> None:
+    with closing(fresh_project(label_studio_server, films)) as store:
+        other = Campaign(store)
+        other.add(NAMES[:1])
+        with hints(campaign.store.http, campaign.number) as hint:
+            other.annotate(NAMES[0], regions(MASS))
+            assert not hint.wait(1.5)
+            campaign.annotate(NAMES[0], [])
+            assert hint.wait(5), "its own wakes it"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -141,7 +142,9 @@ def test_a_watch_follows_its_readers_until_it_is_interrupted(
     said = tmp_path / "watch.txt"
     command = [sys.executable, "-m", "lungal.cli", "pull", *mine, "--watch", "--every", "0.2"]
     with said.open("w") as out:
-        watch = subprocess.Popen(command, stderr=out, stdout=out)
+        # A shell lets what it runs in the background ignore Ctrl+C, and children inherit that.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        watch = subprocess.Popen(command, stderr=out, stdout=out, preexec_fn=heeding)
     try:
         assert main(["answer", *mine]) == 0
         wait_for(lambda: said.read_text().count("reading of") == 3, watch)
