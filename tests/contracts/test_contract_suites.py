@@ -327,7 +327,7 @@ class Backdating(Ledger):
         }
 
 
-class Discreet(Ledger):
+class Reticent(Ledger):
     """Tells nobody that a reading was taken back."""
 
     def fetch(self, log=(), **how):
@@ -375,7 +375,7 @@ class Reusing(Ledger):
         (Hasty, "test_a_fetch_brings_all_that_the_log_lacks"),
         (Rewriting, "test_an_edit_is_a_later_event_of_the_same_reading"),
         (Backdating, "test_an_edit_is_a_later_event_of_the_same_reading"),
-        (Discreet, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
+        (Reticent, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
         (Loud, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
         (Sweeping, "test_a_deletion_ends_what_the_log_knows_and_nothing_else"),
         (Reusing, "test_a_film_that_was_read_anew_after_a_deletion_is_another_reading"),
