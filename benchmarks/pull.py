@@ -9,12 +9,13 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+from benchmarks.label_studio import a_server
 from benchmarks.timing import Ratio
 from lungal.annotation.incoming import MARGIN
 from lungal.annotation.label_studio import LabelStudio
@@ -26,7 +27,6 @@ from lungal.data.annotations import read_log
 from lungal.rounds.pull import Film, pull
 from lungal.testing import make_detections, make_task
 
-ENVIRONMENT = Path(__file__).resolve().parents[1] / "servers" / "label-studio"
 FILMS, CHANGED, ROUNDS, AT_ONCE, BOXES, SIDE = 5000, 10, 5, 500, 3, 1024
 
 
@@ -61,17 +61,6 @@ def run() -> Result:
         began = time.perf_counter()
         pull(store, log, films, everything=True)
         return Result(_ratio(pairs[1:]), first, time.perf_counter() - began)
-
-
-@contextmanager
-def a_server(root: Path) -> Iterator[LocalServer]:
-    """Run a Label Studio that keeps everything in a folder."""
-    server = LocalServer(root, ENVIRONMENT)
-    server.start(0)
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def _store(server: LocalServer) -> LabelStudio:

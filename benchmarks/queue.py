@@ -9,14 +9,15 @@ import; it is timed apart, and so are second readers, which an import cannot ask
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 
+from benchmarks.label_studio import a_server
 from benchmarks.timing import Ratio, compare
 from lungal.annotation.hosting import LocalFiles, Picture
 from lungal.annotation.label_studio import LabelStudio
@@ -29,7 +30,6 @@ from lungal.data.images import encode_png
 from lungal.records import Task
 from lungal.testing import make_detections, make_task
 
-ENVIRONMENT = Path(__file__).resolve().parents[1] / "servers" / "label-studio"
 FILMS, BOXES, SIDE, ROUNDS = 1000, 3, 1024, 3
 OVERLAP = 0.25  # queue.overlap_fraction of params.yaml
 
@@ -51,17 +51,6 @@ class Timed:
         self.seconds += time.perf_counter() - began
         self.urls |= published
         return published
-
-
-@contextmanager
-def a_server(root: Path) -> Iterator[LocalServer]:
-    """Run a Label Studio that keeps everything in a folder."""
-    server = LocalServer(root, ENVIRONMENT)
-    server.start(0)
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def run() -> tuple[Ratio, float, float]:

@@ -263,7 +263,7 @@ class QueueParams(Section):
     """How the selection reaches Label Studio."""
 
     project: str = "lungal"
-    draw_threshold: Fraction = 0.1
+    draw_threshold: Fraction = 0.2
     """Detections from this score up are pre-drawn."""
     max_boxes: Positive = 10
     blind_fraction: Fraction = 0.2

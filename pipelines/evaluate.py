@@ -14,6 +14,7 @@ from lungal.data.files import whole_file, whole_folder
 from lungal.data.films import film_paths, read_films
 from lungal.data.labels import ground_truth, read_labels
 from lungal.data.manifest import write_truth
+from lungal.data.tables import as_csv
 from lungal.evaluation import figures, report
 from lungal.evaluation.confusion import confusion
 from lungal.params import EvaluateParams, Params
@@ -118,11 +119,6 @@ def gallery(test: Judged, params: EvaluateParams) -> dict[str, bytes]:
         params.working_score,
     )
     return {"gallery.png": sheet}
-
-
-def as_csv(table: pd.DataFrame) -> bytes:
-    """Return a table as CSV, the same bytes on any system."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def log(tracked: Run, reports: Mapping[str, report.Report], truths: Sequence[GroundTruth]) -> None:

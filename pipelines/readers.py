@@ -9,6 +9,7 @@ import pandas as pd
 from lungal.data.annotations import read_log
 from lungal.data.files import whole_file, whole_folder
 from lungal.data.manifest import read_truth
+from lungal.data.tables import as_csv
 from lungal.evaluation import reader_figures as draw
 from lungal.evaluation.figures import encode_png
 from lungal.params import Params
@@ -62,11 +63,6 @@ def seconds_table(of_readers: Mapping[str, Sequence[float]]) -> pd.DataFrame:
         for number, value in enumerate(values, start=1)
     ]
     return pd.DataFrame(rows, columns=["reader", "reading", "seconds"])
-
-
-def as_csv(table: pd.DataFrame) -> bytes:
-    """Return a table as CSV, the same bytes on any system."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # SciPy and pandas take a second, and `lungal --help` needs n
     from lungal.reading.report import Overlap, ReaderReport
 
 UNKNOWN = "-"
+ROUNDS_SHOWN = 5
 
 
 def readers() -> None:
@@ -58,61 +59,66 @@ def show_report(found: "ReaderReport", console: Console) -> None:
 
 
 def ledger_table(entries: "Sequence[Entry]") -> Table:
-    """Return the ledger as a table, a line per round."""
-    table = Table(title="Ledger")
-    for name in ("round", "films", "readings"):
-        table.add_column(name, justify="right")
-    table.add_column("of these")
-    for name in ("accepted", "moved", "drawn", "deleted", "minutes", "new boxes", "s per new box"):
-        table.add_column(name, justify="right")
-    for entry in entries:
-        counts = [str(count) for count in (entry.round, entry.films, entry.readings)]
-        boxes = [entry.accepted, entry.moved, entry.drawn, entry.deleted]
-        costs = (entry.seconds / 60, entry.new_boxes, entry.seconds_per_new_box)
-        table.add_row(
-            *counts, _of_these(entry), *map(str, boxes), *(_number(cost, 1) for cost in costs)
-        )
+    """Return the ledger as a table, a column per round, of the last rounds that a screen holds."""
+    shown = entries[-ROUNDS_SHOWN:]
+    table = Table("", title="Ledger")
+    for entry in shown:
+        table.add_column(f"round {entry.round}", justify="right")
+    for name, values in _ledger_rows(shown).items():
+        table.add_row(name, *values)
     return table
 
 
-def _of_these(entry: "Entry") -> str:
+def _ledger_rows(entries: "Sequence[Entry]") -> dict[str, list[str]]:
     kinds = {
-        "known": entry.controls,
-        "re-read": entry.rereads,
-        "adjudicated": entry.adjudications,
-        "blind": entry.blind,
-        "skipped": entry.skipped,
-        "unreadable": entry.unreadable,
+        "known cases": [entry.controls for entry in entries],
+        "re-read": [entry.rereads for entry in entries],
+        "adjudicated": [entry.adjudications for entry in entries],
+        "blind": [entry.blind for entry in entries],
+        "skipped": [entry.skipped for entry in entries],
+        "unreadable": [entry.unreadable for entry in entries],
+        "films imported": [entry.imported for entry in entries],
     }
-    said = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or UNKNOWN
-    return f"{said}; {entry.imported} films imported" if entry.imported else said
+    counts = {
+        "films": [entry.films for entry in entries],
+        "readings": [entry.readings for entry in entries],
+        **{name: values for name, values in kinds.items() if any(values)},
+        "boxes accepted": [entry.accepted for entry in entries],
+        "boxes moved": [entry.moved for entry in entries],
+        "boxes drawn": [entry.drawn for entry in entries],
+        "boxes deleted": [entry.deleted for entry in entries],
+    }
+    return {name: list(map(str, values)) for name, values in counts.items()} | {
+        "minutes": [_number(entry.seconds / 60, 1) for entry in entries],
+        "new boxes": [_number(entry.new_boxes, 1) for entry in entries],
+        "seconds per new box": [_number(entry.seconds_per_new_box, 1) for entry in entries],
+    }
 
 
 def _reader_table(found: "ReaderReport") -> Table:
-    table = Table(title="Readers on known cases, with 95 % intervals")
-    table.add_column("reader")
-    for name in ("round", "readings", "controls", "sensitivity", "interval", "false, a film"):
-        table.add_column(name, justify="right")
-    for name in ("mean IoU", "median seconds"):
+    table = Table(title="Readers; on known cases: sensitivity (95 %), false boxes a film, mean IoU")
+    table.add_column("reader", no_wrap=True)
+    for name in ("films", "known", "sensitivity", "false", "IoU", "seconds"):
         table.add_column(name, justify="right")
     for one in found.readers:
         turns = [turn for turn in found.drift if turn.reader == one.reader]
-        table.add_row(*_reader_row(one, one.reader, "all"), end_section=len(turns) < 2)
+        table.add_row(*_reader_row(one, one.reader), end_section=len(turns) < 2)
         for turn in turns if len(turns) > 1 else ():
             table.add_row(
-                *_reader_row(turn, "", str(turn.round)), style="dim", end_section=turn is turns[-1]
+                *_reader_row(turn, f"  round {turn.round}"),
+                style="dim",
+                end_section=turn is turns[-1],
             )
     return table
 
 
-def _reader_row(one: "Performance", name: str, turn: str) -> list[str]:
-    interval = (
-        UNKNOWN if one.low is None or one.high is None else f"{one.low:.2f} to {one.high:.2f}"
-    )
-    share = UNKNOWN if one.sensitivity is None else f"{one.found}/{one.boxes} {one.sensitivity:.2f}"
+def _reader_row(one: "Performance", name: str) -> list[str]:
+    share = UNKNOWN if one.sensitivity is None else f"{one.sensitivity:.2f}"
+    if one.low is not None and one.high is not None:
+        share += f" ({one.low:.2f}-{one.high:.2f})"
     numbers = (one.false_positives, 2), (one.mean_iou, 2), (one.seconds, 1)
-    counts = [name, turn, str(one.readings), str(one.controls)]
-    return [*counts, share, interval, *(_number(value, digits) for value, digits in numbers)]
+    counts = [name, str(one.readings), str(one.controls)]
+    return [*counts, share, *(_number(value, digits) for value, digits in numbers)]
 
 
 def _automation_table(found: "Automation") -> Table:

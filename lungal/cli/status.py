@@ -69,11 +69,11 @@ def read_rounds(root: Path) -> list[Round]:
 
 def show_rounds(rounds: list[Round], console: Console) -> None:
     """Print a table, a line per round."""
-    table = Table("round", "films labelled", "boxes", title="Rounds")
+    table = Table("round", "films", "boxes", title="Rounds: films labelled, macro AP on test films")
     for iou in IOUS:
         table.add_column(f"AP@.{iou}", justify="right")
-    table.add_column("model")
-    table.add_column("reader answers")
+    table.add_column("model", no_wrap=True)
+    table.add_column("answers")
     for turn in rounds:
         ap = [f"{value:.3f}" if value is not None else "-" for value in turn.ap.values()]
         answers = ", ".join(f"{n} {verdict}" for verdict, n in sorted(turn.answers.items()))

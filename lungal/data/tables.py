@@ -47,3 +47,8 @@ def read_table(path: Path, made_by: str) -> pd.DataFrame:
         ) from None
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV, the same bytes on any system."""
+    return table.to_csv(index=False, lineterminator="\n").encode()

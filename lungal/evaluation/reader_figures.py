@@ -120,6 +120,8 @@ def drift(turns: Sequence[Performance]) -> Figure:
         right.set_ylim(0, 1.1 * right.get_ylim()[1])
         for axes in (left, right):
             axes.set_xticks(rounds)
+            if rounds:  # a single round would be stretched over the whole width
+                axes.set_xlim(rounds[0] - 0.5, rounds[-1] + 0.5)
             axes.grid(visible=True)
             if not names:
                 _say(axes, "nothing has been read yet")
@@ -160,6 +162,8 @@ def _bars(axes: Axes, name: str, found: Automation) -> None:
         line += f" [{change.low:+.2f}, {change.high:+.2f}]"
     axes.set_title(f"{MEASURES[name]}\n{line}", fontsize=8)
     axes.margins(y=0.15)
+    if name == "agreement":  # a share: its bars must not look large because they are alone
+        axes.set_ylim(0, 1)
 
 
 def _line(axes: Axes, number: int, mine: Sequence[Performance], name: str) -> None:

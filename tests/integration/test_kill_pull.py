@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from killed_child import in_a_child
 from pulled_project import KNOWN, MASS, NAMES, Campaign, regions
 
 from lungal.annotation.label_studio import LabelStudio
@@ -103,21 +104,6 @@ def die_at(point: int, folder: Path, trace: Path) -> None:
     around(os, "fsync")
 
     sys.addaudithook(heard)
-
-
-def in_a_child(arm: Callable[[], None], work: Callable[[], object]) -> bool:
-    """Do work in a forked child; return whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            arm()
-            work()
-            os._exit(0)
-        except BaseException:  # noqa: BLE001  a child must not go on as a second pytest
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
 
 
 def points(scene: Scene, folder: Path) -> Iterator[tuple[int, Path]]:

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from killed_child import in_a_child
 from plugins.label_studio import fresh_project
 
 from lungal.annotation.hosting import LocalFiles
@@ -126,21 +127,6 @@ def in_the_import(milliseconds: int) -> Callable[[], None]:
         httpx.HTTPTransport.handle_request = hurried  # type: ignore[method-assign]
 
     return arm
-
-
-def in_a_child(arm: Callable[[], None], work: Callable[[], object]) -> bool:
-    """Do work in a forked child; return whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            arm()
-            work()
-            os._exit(0)
-        except BaseException:  # noqa: BLE001  a child must not go on as a second pytest
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
 
 
 def open_tasks(store: LabelStudio) -> list[dict[str, Any]]:

@@ -237,12 +237,20 @@ def test_the_command_shows_the_same_numbers(notebook, capsys):
     for name in MISSES:
         one = report["readers"][name]
         row = cells(shown, name)
-        assert row[:4] == [name, "all", "60", "30"]
-        assert row[4] == f"{one['found']}/{one['boxes']} {one['sensitivity']:.2f}"
-        assert row[5] == f"{one['low']:.2f} to {one['high']:.2f}"
+        assert row[:3] == [name, "60", "30"]
+        assert row[3] == f"{one['sensitivity']:.2f} ({one['low']:.2f}-{one['high']:.2f})"
     gained = report["blind"]["difference"]["agreement"]["value"]
     assert cells(shown, "agreement with the model")[3] == f"{gained:+.2f}"
     assert "60 films that several read" in shown
+
+
+def test_the_report_fits_a_terminal_of_eighty_columns(notebook, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["readers"]) == 0
+    shown = capsys.readouterr().out
+    assert "\u2026" not in shown, "a word was cut off"
+    for words in ("reader-careful", "seconds per new box", "sensitivity"):
+        assert words in shown
 
 
 def test_the_command_says_when_there_is_nothing_yet(capsys):
@@ -255,7 +263,7 @@ def test_without_truth_the_command_shows_what_it_can(notebook, capsys):
     assert main(["readers"]) == 0
     shown = capsys.readouterr().out
     assert "no truth of known cases here" in shown
-    assert cells(shown, "reader-hasty")[3:5] == ["0", "-"]
+    assert cells(shown, "reader-hasty")[2:4] == ["0", "-"]
 
 
 def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
@@ -275,9 +283,9 @@ def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
     assert main(["status"]) == 0
     shown = capsys.readouterr().out
     entry = summary()["ledger"]["round_2"]
-    row = cells(shown, "2 ")
-    assert row[:3] == ["2", str(entry["films"]), str(entry["readings"])]
-    assert row[-1] == f"{entry['seconds_per_new_box']:.1f}"
+    for name in ("films", "readings"):
+        assert cells(shown, f"{name} ")[2] == str(entry[name])
+    assert cells(shown, "seconds per new box")[2] == f"{entry['seconds_per_new_box']:.1f}"
     assert "adjudications: 1 queued and not read yet" in shown
     assert f"refused: {seen.reader} on {seen.image_id}" in shown
     assert "a rotated Mass box: http://x/?task=9" in shown

@@ -116,12 +116,16 @@ def as_role(place, role):
 
 
 def test_the_real_batch_passes():
-    audit_batch(make_batch(), ALLOTMENT, QUEUE)
+    batch = make_batch()
+    audit_batch(batch, ALLOTMENT, QUEUE)
     audit_batch([], Allotment(0, 0, 0, 0), QUEUE)
+    with pytest.raises(SelectionError):  # the same batch is wrong where another was allotted
+        audit_batch(batch, replace(ALLOTMENT, controls=1), QUEUE)
 
 
 def test_a_pool_with_too_few_patients_is_no_fault():
     fewer = [pick.pick for pick in make_batch() if pick.pick.image_id != "00000000_000"]
+    assert sum(pick.role == "label" for pick in fewer) < ALLOTMENT.labels
     audit_batch(arrange(fewer, QUEUE, seed=0, number=1), ALLOTMENT, QUEUE)
 
 
