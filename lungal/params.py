@@ -180,6 +180,8 @@ class TrainParams(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 4e-5
     batch_norm_decay: Annotated[float, Field(gt=0, lt=1)] = 0.97
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Of the weights' moving average, which is validated and served; 0: the last weights."""
     focal_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.25
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     localisation_weight: Annotated[float, Field(gt=0)] = 1.0

@@ -26,7 +26,7 @@ from lungal.errors import ServerError
 from lungal.params import TrainParams, TuneParams
 from lungal.tuning.space import baseline, change
 from lungal.tuning.winner import Winner
-from lungal.tuning.worker import BASELINE, Fit, Record, Worker, finished, hash_of
+from lungal.tuning.worker import BASELINE, OBJECTIVE, Fit, Record, Worker, finished, hash_of
 
 STARTUP_TRIALS = 2
 """Trials that are never pruned: a median of less says nothing."""
@@ -62,7 +62,7 @@ def study_name(train: TrainParams, tune: TuneParams, data: str) -> str:
         data: hash of the records, of the model's parameters, and of what else a trial reads.
     """
     settings = tune.model_dump(mode="json", exclude={"trials", "storage", "heartbeat_seconds"})
-    return f"lungal-{hash_of([data, train.model_dump(mode='json'), settings])}"
+    return f"lungal-{hash_of([data, train.model_dump(mode='json'), settings, OBJECTIVE])}"
 
 
 def search(

@@ -35,12 +35,12 @@ def fit(params, work, on_step):
     work.mkdir(parents=True, exist_ok=True)
     for step in range(start + 1, 4):
         time.sleep(0.05)
-        on_step(step, {"val/macro_ap40": params.learning_rate * step})
+        on_step(step, {"val/weighted_ap": params.learning_rate * step})
         checkpoint.write_text(str(step))
         if hang_in == "fit" and step == 2 and not (folder / "hung").exists():
             (folder / "hung").touch()
             time.sleep(600)
-    return {"val/macro_ap40": params.learning_rate * 3}
+    return {"val/weighted_ap": params.learning_rate * 3}
 
 outcome = search(
     fit, TrainParams(), TuneParams(trials=trials, heartbeat_seconds=1), data="d",

@@ -20,8 +20,8 @@ class ToyTrainer:
 
     def fit(self, train: Path, val: Path, model: Any, params: TrainParams, *, work: Path, on_step: Any) -> dict[str, float]:  # noqa: E501  # fmt: skip
         assert (train, val) == (Path("data/records/train"), Path("data/records/val"))
-        on_step(1, {"val/macro_ap40": params.learning_rate})
-        return {"val/macro_ap40": params.learning_rate, "best_step": 1}
+        on_step(1, {"val/weighted_ap": params.learning_rate})
+        return {"val/weighted_ap": params.learning_rate, "best_step": 1}
 
 
 @pytest.fixture

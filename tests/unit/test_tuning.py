@@ -217,7 +217,7 @@ def test_failing_training_is_told_and_does_not_count(tmp_path: Path) -> None:
 def test_training_without_the_objective_is_an_error(tmp_path: Path) -> None:
     toy = ToyTrainer()
     toy.fit = lambda params, work, on_step: {"val/loss": 1.0}  # type: ignore[method-assign]
-    with pytest.raises(DetectorError, match=r"must return 'val/macro_ap40', got \['val/loss'\]"):
+    with pytest.raises(DetectorError, match=r"must return 'val/weighted_ap', got \['val/loss'\]"):
         run(tmp_path, toy, 1)
 
 

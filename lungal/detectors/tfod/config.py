@@ -72,7 +72,10 @@ def _train_config(model: ModelParams, train: TrainParams, *, bfloat16: bool) -> 
         "data_augmentation_options": _augmentations(train.augment, model.input_size),
         "optimizer": {
             "adam_optimizer": {"learning_rate": {"cosine_decay_learning_rate": schedule}},
-            "use_moving_average": False,
+            # The API's own, in official.modeling.optimization.ema_optimizer. While training is
+            # young its decay is (1 + step) / (10 + step), so that short runs are served too.
+            "use_moving_average": train.average_decay > 0,
+            "moving_average_decay": train.average_decay,
         },
         "gradient_clipping_by_norm": 10.0,
         "max_number_of_boxes": 100,

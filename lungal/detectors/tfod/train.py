@@ -124,9 +124,10 @@ class _Loop:
                 self._tell(on_step, step, self._read(losses, speed, step))
                 clock, logged = time.monotonic(), step
             if step % every == 0 or step == total:
-                metrics = self._agree(self._validate(val))
-                if self.progress.record(step, metrics):
-                    self.best.save(step)
+                with self._averaged_weights():
+                    metrics = self._agree(self._validate(val))
+                    if self.progress.record(step, metrics):
+                        self.best.save(step)
                 self._save()
                 self._tell(on_step, step, metrics)
                 if self.progress.exhausted:
@@ -136,6 +137,22 @@ class _Loop:
                 self._save()
         if is_chief(self.strategy):
             self.progress.save(finished=True)
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Put the weights' moving averages, which are what is served, in the weights' place."""
+        if not self.progress.params.average_decay:
+            yield
+            return
+        weights = self.network.trainable_variables
+        kept = [weight.numpy() for weight in weights]
+        for weight in weights:  # the API's own swap refuses to work without several devices
+            weight.assign(self.optimizer.get_slot(weight, "average").numpy())
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, kept, strict=True):
+                weight.assign(value)
 
     def _advance(self, batches: Any) -> Any:
         import tensorflow as tf
@@ -196,6 +213,8 @@ class _Loop:
         serve_mode(self.network)
         blank = np.zeros((1, *[self.progress.model.input_size] * 2), np.uint8)
         self.server(tf.constant(as_batch(list(blank))))  # makes the variables
+        if self.progress.params.average_decay:
+            self.optimizer.shadow_copy(self.network)
         # Not `self.latest.latest_checkpoint`: workers other than the chief keep no files.
         newest = tf.train.latest_checkpoint(str(self.progress.work / "latest"))
         if newest is None:

@@ -56,6 +56,29 @@ def test_a_training_that_was_killed_goes_on(tiny_records, tiny_model, tiny_train
     assert sorted(Progress.load(tmp_path / "w").validations) == [10, 20, 30]
 
 
+def test_the_served_weights_are_the_moving_average(tiny_records, tiny_model, tiny_train, tmp_path):
+    import tensorflow as tf
+
+    once = tiny_train.model_copy(update={"steps": 10, "average_decay": 0.9})
+    records = (tiny_records / "train", tiny_records / "val")
+    TfodTrainer().fit(*records, tiny_model, once, work=tmp_path / "w", on_step=lambda *_: None)
+    best, latest = (
+        tf.train.load_checkpoint(tf.train.latest_checkpoint(str(tmp_path / "w" / name)))
+        for name in ("best", "latest")
+    )
+    value, slot = "/.ATTRIBUTES/VARIABLE_VALUE", "/.OPTIMIZER_SLOT/optimizer/average"
+    averaged = [
+        key.removesuffix(slot + value) for key in latest.get_variable_to_shape_map() if slot in key
+    ]
+    assert len(averaged) > 100
+    moved = 0
+    for name in averaged:
+        served, average = best.get_tensor(name + value), latest.get_tensor(name + slot + value)
+        np.testing.assert_allclose(served, average, rtol=1e-5, atol=1e-6, err_msg=name)
+        moved += not np.allclose(served, latest.get_tensor(name + value), rtol=1e-5, atol=1e-6)
+    assert moved > len(averaged) / 2, "the last weights were served"
+
+
 def test_other_parameters_start_afresh(tiny_records, tiny_model, tiny_train, tmp_path):
     arguments = (tmp_path / "w", tiny_records / "train", tiny_records / "val", tiny_model)
     first = Progress.open(*arguments, tiny_train)
