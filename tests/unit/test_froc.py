@@ -5,7 +5,7 @@ import pytest
 from made_up_films import made_up, seen, truth
 
 from lungal.evaluation.bootstrap import intervals
-from lungal.evaluation.froc import RATES, class_froc_at, froc_curve, pooled_froc_at, sensitivity_at
+from lungal.evaluation.froc import RATES, froc_at, froc_curve, sensitivity_at
 from lungal.evaluation.matching import match_films
 from lungal.records import CLASSES
 
@@ -118,12 +118,12 @@ def test_weights_are_copies_of_films():
 
 def test_each_number_has_its_interval():
     truths, detections = made_up(np.random.default_rng(1), films=40, classes=np.arange(3))
-    rows = intervals(truths, detections, class_froc_at(0.4), seed=0, draws=50)
-    assert len(rows) == len(RATES) * (1 + len(CLASSES))
-    _, per_class = at(truths, detections, iou=0.4)
-    assert rows[0].value == pytest.approx(np.nanmean(per_class[0]))
-    assert [row.value for row in rows[1:4]] == pytest.approx(per_class[0, :3].tolist())
-    assert np.isnan(rows[5].value)
-    assert all(row.low <= row.value <= row.high for row in rows[:4])
-    pooled = intervals(truths, detections, pooled_froc_at(0.4), seed=0, draws=50)
-    assert [row.value for row in pooled] == pytest.approx(at(truths, detections, iou=0.4)[0])
+    rows = intervals(truths, detections, froc_at(0.4), seed=0, draws=50)
+    assert len(rows) == len(RATES) * (2 + len(CLASSES))
+    pooled, per_class = at(truths, detections, iou=0.4)
+    assert rows[0].value == pytest.approx(pooled[0])
+    assert rows[1].value == pytest.approx(np.nanmean(per_class[0]))
+    assert [row.value for row in rows[2:5]] == pytest.approx(per_class[0, :3].tolist())
+    assert rows[10].value == pytest.approx(pooled[1])
+    assert np.isnan(rows[6].value)
+    assert all(row.low <= row.value <= row.high for row in rows[:5])

@@ -93,7 +93,9 @@ def test_calibration_makes_both_smaller_on_films_that_it_has_not_seen():
     calibration = fit_calibration(*learnt, iou=0.4)
     after = (fresh[0], calibrate_films(fresh[1], calibration))
     for metric in (class_d_ece_at(0.4), class_brier_at(0.4)):
-        assert values(metric, after)[0] < 0.6 * values(metric, fresh)[0]
+        before, now = values(metric, fresh), values(metric, after)
+        assert (now[1:3] < 0.75 * before[1:3]).all()
+        assert now[0] < before[0]
 
 
 def test_each_number_has_its_interval():
