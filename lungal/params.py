@@ -245,12 +245,34 @@ class SelectParams(Section):
     """Which films a radiologist reads next."""
 
     strategy: str = "least_confidence"
-    aggregate: Literal["max", "mean", "sum", "min"] = "mean"
-    """How the 1 - p of a film's detections become the film's score."""
+    """How a film is scored."""
+    selector: str = "topk"
+    """How films are chosen of the pool."""
+    calibrate: bool = True
+    """Calibrate the detections on the validation films before anything is made of them."""
+    aggregate: Literal["max", "mean", "sum", "min", "top3"] = "mean"
+    """How the doubts about a film's boxes become the film's score."""
     score_threshold: Fraction = 0.05
     """Detections below are noise, not doubt."""
     without_detections: Literal["first", "last"] = "last"
     """Where films without a detection above the threshold stand in the ranking."""
+    difficulty: Literal["none", "validation"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
+    """What a doubt about a class counts: alike | as difficult as it is on validation films | as
+    much as is said, by name, 1 for those who are not named."""
+    label_precision: dict[str, Fraction] = {}
+    """How often a report's word for a finding is right, by name; NIH's for those not named."""
+    quota: Literal["even", "proportional"] = "even"
+    """Of `stratified_random`: films in turns to all strata, or as many as their size says."""
+    candidates: Annotated[float, Field(ge=1)] = 4.0
+    """Of `ppal` and `claspd`: how many films the scores leave for each that is chosen of them."""
+    stratified: Fraction = 0.66
+    """Of `claspd`: share of the films that is dealt out to the classes."""
+    noise: Annotated[float, Field(ge=0)] = 1.0
+    """Of `claspd`: how much chance there is in the first round."""
+    noise_decay: Fraction = 0.5
+    """Of `claspd`: what remains of it from one round to the next."""
+    embedding_weight: Fraction = 0.5
+    """Of `claspd`: what embeddings count for two films' distance; the rest is what is detected."""
     budget: Positive = 20
     """Films a round, whatever they are read for."""
     one_per_patient: bool = True
