@@ -73,16 +73,32 @@ def area(boxes: FloatArray) -> FloatArray:
 
 def intersection(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the (N, M) pairwise intersection areas of boxes a (N, 4) and b (M, 4)."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return aligned_intersection(a[:, None], b[None, :])
+
+
+def aligned_intersection(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the intersection areas of boxes a (..., 4), each with its partner in b (..., 4)."""
+    top_left = np.maximum(a[..., :2], b[..., :2])
+    bottom_right = np.minimum(a[..., 2:], b[..., 2:])
     sides = np.clip(bottom_right - top_left, 0, None)
     return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
 
 
 def iou(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the (N, M) pairwise intersection over union in [0, 1]; 0 where both are empty."""
-    shared = intersection(a, b)
-    union = area(a)[:, None] + area(b)[None, :] - shared
+    return _over_union(intersection(a, b), area(a)[:, None], area(b)[None, :])
+
+
+def aligned_iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the (N,) intersection over union of boxes a (N, 4), each with its partner in b.
+
+    The same to the last bit as `iou` gives for the pair.
+    """
+    return _over_union(aligned_intersection(a, b), area(a), area(b))
+
+
+def _over_union(shared: FloatArray, area_a: FloatArray, area_b: FloatArray) -> FloatArray:
+    union = area_a + area_b - shared
     overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return np.asarray(overlap, np.float32)
 

@@ -117,6 +117,18 @@ class DetectorContract:
                 assert found.class_scores.shape == (count, len(detector.classes))
                 assert found.class_scores.dtype == np.float32
 
+    def test_embeddings_are_there_for_all_films_or_for_none(
+        self, detector: Detector, films: list[Image]
+    ) -> None:
+        embeddings = [found.embedding for found in detector.detect(films)]
+        known = [embedding for embedding in embeddings if embedding is not None]
+        assert len(known) in (0, len(films))
+        assert len({embedding.shape for embedding in known}) <= 1
+        for embedding in known:
+            assert embedding.ndim == 1
+            assert embedding.dtype == np.float32
+            assert np.isfinite(embedding).all()
+
     def test_scores_are_probabilities_best_first(
         self, detector: Detector, films: list[Image]
     ) -> None:
@@ -140,6 +152,9 @@ class DetectorContract:
             (alone,) = detector.detect([film])
             np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-4)
             np.testing.assert_allclose(alone.boxes, expected.boxes, atol=0.05)
+            if expected.embedding is not None:
+                assert alone.embedding is not None
+                np.testing.assert_allclose(alone.embedding, expected.embedding, atol=1e-4)
 
     def test_films_are_left_as_they_were(self, detector: Detector, films: list[Image]) -> None:
         before = [film.pixels.copy() for film in films]

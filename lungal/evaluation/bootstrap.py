@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.errors import EvaluationError
-from lungal.evaluation.matching import match_films
-from lungal.evaluation.precision_recall import Weights, macro, precision_recall_curve
+from lungal.evaluation.matching import match_films, match_films_at
+from lungal.evaluation.precision_recall import Weights, macro, precision_recall_curves
 from lungal.records import Detections, GroundTruth
 
 LEVEL = 0.9
@@ -38,25 +38,46 @@ def macro_ap_at(iou: float) -> Metric:
     """Return the metric "macro AP at this IoU"; a draw without a class averages over the others."""
 
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
-        matches = match_films(truths, detections, iou)
-        return lambda weights: np.array([macro(precision_recall_curve(matches, weights))])
+        curves = precision_recall_curves(match_films(truths, detections, iou))
+        return lambda weights: np.array([macro(curves(weights))])
 
     return prepare
 
 
 def class_ap_at(iou: float) -> Metric:
     """Return the metric "macro AP, then AP of each class": (1 + C,) numbers, in one pass."""
+    return class_ap_over([iou])
+
+
+def class_ap_over(ious: Sequence[float]) -> Metric:
+    """Return the metric "macro AP, then AP of each class", each averaged over several IoUs."""
 
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
-        matches = match_films(truths, detections, iou)
+        at = [precision_recall_curves(m) for m in match_films_at(truths, detections, ious)]
 
         def statistic(weights: Weights) -> NDArray[np.float64]:
-            curves = precision_recall_curve(matches, weights)
+            curves = np.mean([of_iou(weights) for of_iou in at], axis=0)
             return np.append(macro(curves), curves.mean(axis=1))
 
         return statistic
 
     return prepare
+
+
+def macro_first(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return, for each of S settings, the mean of the classes that are defined, then each class.
+
+    Args:
+        per_class: (S, C) float64, NaN where a class has no such number.
+
+    Returns:
+        (S * (1 + C),) float64; the mean of nothing is NaN.
+    """
+    defined = ~np.isnan(per_class)
+    counts = defined.sum(axis=1)
+    sums = np.where(defined, per_class, 0.0).sum(axis=1)
+    means = np.divide(sums, counts, out=np.full(len(per_class), np.nan), where=counts > 0)
+    return np.column_stack([means, per_class]).ravel()
 
 
 def interval(
@@ -110,14 +131,31 @@ def paired_difference(
     """Return the metric of detections a minus that of detections b on the same films.
 
     Both are measured on the same draws, so that hard films do not blur the comparison.
-    The arguments are those of `interval`.
+    The arguments are those of `interval`; of a metric with several numbers the first counts.
+    """
+    return paired_differences(truths, a, b, metric, seed=seed, draws=draws, groups=groups)[0]
+
+
+def paired_differences(
+    truths: Sequence[GroundTruth],
+    a: Sequence[Detections],
+    b: Sequence[Detections],
+    metric: Metric,
+    *,
+    seed: int,
+    draws: int,
+    groups: Mapping[str, str] | None = None,
+) -> list[Interval]:
+    """Return each number of a metric of a minus that of b; see `paired_difference`.
+
+    A draw in which either is undefined does not count for that number.
     """
     of_a, of_b = metric(truths, a), metric(truths, b)
 
     def difference(weights: Weights) -> NDArray[np.float64]:
         return of_a(weights) - of_b(weights)
 
-    return _percentiles(difference, _film_groups(truths, groups), seed, draws)[0]
+    return _percentiles(difference, _film_groups(truths, groups), seed, draws)
 
 
 def film_weights(groups: NDArray[np.intp], seed: int, draws: int) -> Iterator[Weights]:

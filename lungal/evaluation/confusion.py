@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.boxes import IntArray
-from lungal.evaluation.matching import match, pair_films, surest_first
+from lungal.evaluation.matching import match, surest_first
+from lungal.evaluation.pairs import pair_films
 from lungal.records import CLASSES, Detections, GroundTruth
 
 BACKGROUND = "background"

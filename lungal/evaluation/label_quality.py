@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.evaluation.matching import match_films, pair_films
+from lungal.evaluation.matching import match_films
+from lungal.evaluation.pairs import pair_films
 from lungal.records import CLASSES, Detections, GroundTruth
 
 CONFIDENT = 0.5

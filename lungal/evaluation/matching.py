@@ -6,20 +6,15 @@ film is matched twice.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, IntArray
+from lungal.boxes import FloatArray, IntArray, aligned_iou
 from lungal.boxes import iou as pairwise_iou
-from lungal.errors import EvaluationError
-from lungal.records import CLASSES, Detections, GroundTruth
-
-MAX_DETECTIONS = 100
-"""Detections that count, per film and class, as in COCO's maxDets."""
-
-Film = TypeVar("Film", GroundTruth, Detections)
+from lungal.evaluation.pairs import Pairs, pair_boxes
+from lungal.records import Detections, GroundTruth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,31 +69,6 @@ def surest_first(detections: Detections) -> NDArray[np.intp]:
     return np.argsort(-detections.scores, kind="stable")
 
 
-def pair_films(
-    truths: Sequence[GroundTruth], detections: Iterable[Detections]
-) -> list[tuple[GroundTruth, Detections]]:
-    """Put each film's truth beside its detections, sorted by image_id.
-
-    A film without detections gets an empty value; detections on a film whose truth is unknown are
-    left out, as COCOeval does.
-
-    Raises:
-        EvaluationError: if a film comes twice.
-    """
-    seen = _by_film(detections)
-    return [
-        (truth, seen.get(image_id, nothing_found(image_id)))
-        for image_id, truth in sorted(_by_film(truths).items())
-    ]
-
-
-def nothing_found(image_id: str) -> Detections:
-    """Return the detections of a film on which the detector saw nothing."""
-    return Detections(
-        image_id, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
-    )
-
-
 def match_films(
     truths: Sequence[GroundTruth], detections: Iterable[Detections], iou: float
 ) -> Matches:
@@ -110,44 +80,59 @@ def match_films(
     Raises:
         EvaluationError: if a film comes twice.
     """
-    pairs = pair_films(truths, detections)
-    films: list[IntArray] = [np.zeros(0, np.int32)]
-    kept: list[IntArray] = [np.zeros(0, np.int32)]
-    scores: list[FloatArray] = [np.zeros(0, np.float32)]
-    hits: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
-    for number, (truth, seen) in enumerate(pairs):
-        order = surest_first(seen)
-        labels = seen.labels[order]
-        for label in np.unique(labels):
-            mine = order[labels == label][:MAX_DETECTIONS]
-            found = match(truth.boxes[truth.labels == label], seen.boxes[mine], iou) >= 0
-            films.append(np.full(len(mine), number, np.int32))
-            kept.append(seen.labels[mine])
-            scores.append(seen.scores[mine])
-            hits.append(found)
-    film, label_axis, score, hit = (np.concatenate(part) for part in (films, kept, scores, hits))
-    order = np.lexsort(
-        (np.negative(score), label_axis)
-    )  # stable: what ties keeps the order of the films
-    return Matches(
-        image_ids=tuple(truth.image_id for truth, _ in pairs),
-        film=film[order],
-        labels=label_axis[order],
-        scores=score[order],
-        hits=hit[order],
-        truths=_count(truth for truth, _ in pairs),
+    return match_films_at(truths, detections, [iou])[0]
+
+
+def match_films_at(
+    truths: Sequence[GroundTruth], detections: Iterable[Detections], ious: Sequence[float]
+) -> list[Matches]:
+    """Match every film at each of several overlaps; see `match_films`.
+
+    What `match` says of each film, for all films at once.
+    """
+    pairs = pair_boxes(truths, detections)
+    overlaps = aligned_iou(pairs.boxes[pairs.detection], pairs.truth_boxes[pairs.truth])
+    counts = pairs.truths
+    return [
+        Matches(
+            pairs.image_ids,
+            pairs.film,
+            pairs.labels,
+            pairs.scores,
+            find_hits(pairs, overlaps, iou),
+            counts,
+        )
+        for iou in ious
+    ]
+
+
+def find_hits(pairs: Pairs, overlaps: FloatArray, iou: float) -> NDArray[np.bool_]:
+    """Return (D,) which detections find a truth, each truth being found once; see `match`.
+
+    Args:
+        pairs: D detections, P pairs.
+        overlaps: (P,) float32 of the pairs.
+        iou: least overlap of a hit.
+    """
+    hits = np.zeros(len(pairs.scores), np.bool_)
+    enough = np.flatnonzero(overlaps >= np.float32(iou))
+    detection, truth = pairs.detection[enough], pairs.truth[enough]
+    # The truths of a class on a film stand side by side: where there is one only, the surest of
+    # the detections that overlap it enough finds it. Sorting by detection is sorting by score.
+    rivals = pairs.truths[pairs.truth_film, pairs.truth_labels][truth]
+    _, first = np.unique(truth[rivals == 1], return_index=True)
+    hits[detection[rivals == 1][first]] = True
+    several = np.flatnonzero(rivals > 1)
+    taken: set[int] = set()
+    rows = zip(
+        detection[several].tolist(),
+        truth[several].tolist(),
+        overlaps[enough[several]].tolist(),
+        strict=True,
     )
-
-
-def _count(truths: Iterable[GroundTruth]) -> IntArray:
-    rows = [np.bincount(truth.labels, minlength=len(CLASSES)) for truth in truths]
-    return np.array(rows, np.int32).reshape(-1, len(CLASSES))
-
-
-def _by_film(films: Iterable[Film]) -> dict[str, Film]:
-    known: dict[str, Film] = {}
-    for film in films:
-        if film.image_id in known:
-            raise EvaluationError(f"film {film.image_id!r} comes twice; each is judged once")
-        known[film.image_id] = film
-    return known
+    for number, candidates in groupby(rows, key=lambda row: row[0]):
+        free = [(overlap, one) for _, one, overlap in candidates if one not in taken]
+        if free:
+            taken.add(max(free)[1])  # of equal overlaps the last truth
+            hits[number] = True
+    return hits

@@ -8,17 +8,20 @@ Cases that definitions leave open, decided here:
 - With no true box at all the macro AP is 0.0, so that a training can still compare steps.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungal.boxes import FloatArray
-from lungal.evaluation.matching import Matches, match_films
+from lungal.evaluation.matching import Matches, match_films, match_films_at
 from lungal.records import CLASSES, Detections, GroundTruth
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """(101,) float64, the recalls at which COCO reads precision."""
+
+COCO_IOUS = tuple(float(iou) for iou in np.linspace(0.5, 0.95, 10))
+"""The overlaps over which COCO's own AP is averaged, computed as pycocotools computes them."""
 
 Weights = NDArray[np.float64]
 """(F,) how many times each film counts; resampling films is giving them weights."""
@@ -37,19 +40,36 @@ def precision_recall_curve(matches: Matches, weights: Weights | None = None) -> 
             between those of the single film, below the envelope: the weighted curve is the curve
             of the copied films.
     """
-    copies = np.ones(len(matches.image_ids)) if weights is None else weights
-    expected = copies @ matches.truths
-    per_detection = copies[matches.film]
-    curves = np.full((len(CLASSES), len(RECALLS)), np.nan)
-    for label in np.flatnonzero(expected > 0):
-        mine = matches.of_class(int(label))
-        curves[label] = _interpolate(matches.hits[mine], per_detection[mine], expected[label])
+    ones = np.ones(len(matches.image_ids))
+    return precision_recall_curves(matches)(ones if weights is None else weights)
+
+
+def precision_recall_curves(matches: Matches) -> Callable[[Weights], Weights]:
+    """Return `precision_recall_curve` of these films as a function of their weights, made quick.
+
+    Recall rises at hits only, and between two hits precision falls. So the curve is known from
+    its hits, and what stands behind the last one does not count.
+    """
+    plans = []
+    for label in range(len(CLASSES)):
+        mine = matches.of_class(label)
+        hits = np.flatnonzero(matches.hits[mine])
+        plans.append((matches.film[mine][: hits.max(initial=-1) + 1], hits))
+
+    def curves(weights: Weights) -> Weights:
+        expected = weights @ matches.truths
+        drawn = np.full((len(CLASSES), len(RECALLS)), np.nan)
+        for label in np.flatnonzero(expected > 0):
+            film, hits = plans[label]
+            drawn[label] = _interpolate(weights[film], hits, expected[label])
+        return drawn
+
     return curves
 
 
-def _interpolate(hits: NDArray[np.bool_], weights: Weights, expected: float) -> Weights:
-    true_positives = np.cumsum(np.where(hits, weights, 0.0))
-    all_positives = np.cumsum(weights)
+def _interpolate(weights: Weights, hits: NDArray[np.intp], expected: float) -> Weights:
+    true_positives = np.cumsum(weights[hits])
+    all_positives = np.cumsum(weights)[hits]
     # COCO's tiny number keeps 0/0 (films drawn zero times) at 0.
     precision = true_positives / (all_positives + np.spacing(1))
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
@@ -101,8 +121,8 @@ def weighted_ap(
     if not labels:
         return 0.0
     counts = np.bincount(labels, minlength=len(CLASSES))
-    seen = list(detections)
-    per_class = np.mean([average_precision(truths, seen, iou) for iou in ious], axis=0)
+    at = match_films_at(truths, detections, ious)
+    per_class = np.mean([precision_recall_curve(matches).mean(axis=1) for matches in at], axis=0)
     there = counts > 0
     return float(np.average(per_class[there], weights=counts[there]))
 
@@ -111,3 +131,16 @@ def macro(curves: Weights) -> float:
     """Average (C, 101) curves over recalls and the classes with truth; 0.0 if none has any."""
     judged = curves[~np.isnan(curves[:, 0])]
     return float(judged.mean()) if len(judged) else 0.0
+
+
+def coco_ap(truths: Sequence[GroundTruth], detections: Iterable[Detections]) -> FloatArray:
+    """Return the (C,) float32 AP of each class, averaged over COCO_IOUS; NaN without truth.
+
+    Equal to pycocotools' COCOeval (its first number, before its mean over classes) to 1e-6.
+
+    Raises:
+        EvaluationError: if a film comes twice.
+    """
+    at = match_films_at(truths, detections, COCO_IOUS)
+    curves = [precision_recall_curve(matches) for matches in at]
+    return np.asarray(np.mean(curves, axis=(0, 2)), np.float32)

@@ -8,7 +8,8 @@ from made_up_films import seen, truth
 
 from lungal.boxes import iou as pairwise_iou
 from lungal.errors import EvaluationError
-from lungal.evaluation.matching import MAX_DETECTIONS, match, match_films, pair_films
+from lungal.evaluation.matching import match, match_films
+from lungal.evaluation.pairs import MAX_DETECTIONS, pair_films
 
 
 def boxes(*rows):

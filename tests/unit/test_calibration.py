@@ -1,0 +1,274 @@
+"""Calibrated scores: how often they are right, their order, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_films import made_up, seen, truth
+from sklearn.linear_model import LogisticRegression
+
+from lungal.errors import EvaluationError
+from lungal.evaluation.calibration import (
+    BLEND,
+    Calibration,
+    ScoreCurve,
+    as_json,
+    calibrate,
+    calibrate_films,
+    from_json,
+)
+from lungal.evaluation.calibration_fit import (
+    ISOTONIC_HITS,
+    TEMPERATURE_HITS,
+    fit_calibration,
+    fit_curve,
+)
+from lungal.evaluation.matching import match_films
+from lungal.records import CLASSES
+
+SQUARE, ELSEWHERE = (0, 0, 10, 10), (50, 50, 60, 60)
+STEP = ScoreCurve("isotonic", 4, 2, scores=(0.2, 0.4, 0.6), values=(0.1, 0.1, 0.7))
+CURVES = {
+    "isotonic": STEP,
+    "temperature": ScoreCurve("temperature", 4, 2, temperature=3.0),
+    "cold": ScoreCurve("temperature", 4, 2, temperature=0.05),
+    "identity": ScoreCurve(),
+}
+
+
+def only(label, curve):
+    curves = [ScoreCurve()] * len(CLASSES)
+    curves[label] = curve
+    return Calibration(tuple(curves), 0.4)
+
+
+def squares(count, hits, rng):
+    """A class with so many detections a film each, so many of which are right, scores drawn."""
+    truths = [
+        truth(f"{k:05d}", [SQUARE] if k < hits else [], [0] * (k < hits)) for k in range(count)
+    ]
+    scores = rng.uniform(0.01, 0.99, count)
+    return truths, [
+        seen(t.image_id, [SQUARE], [s], [0]) for t, s in zip(truths, scores, strict=True)
+    ]
+
+
+def test_an_isotonic_curve_by_hand():
+    values = STEP([0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.9, 1.0])
+    fitted = [0, 0.05, 0.1, 0.1, 0.4, 0.7, 0.7, 0.7]
+    given_scores = [0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.9, 1.0]
+    expected = [0.99 * f + 0.01 * s for f, s in zip(fitted, given_scores, strict=True)]
+    assert values.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_temperature_by_hand():
+    # logit(.8) is ln 4; halved it is ln 2, whose sigmoid is 2/3.
+    warm = ScoreCurve("temperature", 1, 1, temperature=2.0)
+    assert warm(0.8) == pytest.approx(0.99 * 2 / 3 + 0.01 * 0.8, abs=1e-12)
+    assert warm([0.5])[0] == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", CURVES)
+@given(scores=st.lists(st.floats(0, 1, width=32), min_size=2, max_size=30))
+def test_every_curve_rises_and_stays_a_probability(name, scores):
+    ordered = np.sort(np.array(scores, np.float64))
+    values = CURVES[name](ordered)
+    assert ((values >= 0) & (values <= 1)).all()
+    apart = np.diff(ordered) > 1e-9
+    assert (np.diff(values)[apart] > 0).all()
+    assert (np.diff(values) >= 0).all()
+
+
+def test_the_order_of_a_class_is_kept_on_a_step():
+    film = seen("a", [SQUARE, ELSEWHERE, SQUARE], [0.39, 0.3, 0.21], [0, 0, 0])
+    film = replace(film, class_scores=np.full((3, len(CLASSES)), 0.3, np.float32))
+    after = calibrate(film, only(0, STEP))
+    assert (np.diff(after.scores) < 0).all()
+    np.testing.assert_array_equal(after.boxes, film.boxes)
+
+
+def test_detections_move_whole_when_their_class_falls_behind():
+    film = seen("a", [SQUARE, ELSEWHERE], [0.9, 0.5], [0, 1])
+    columns = np.arange(16, dtype=np.float32).reshape(2, 8) / 100
+    after = calibrate(
+        replace(film, class_scores=columns),
+        only(0, ScoreCurve("isotonic", 9, 1, scores=(0.1, 0.9), values=(0.01, 0.1))),
+    )
+    assert after.labels.tolist() == [1, 0]
+    assert after.boxes.tolist() == [list(ELSEWHERE), list(SQUARE)]
+    assert after.scores.tolist() == pytest.approx([0.5, 0.99 * 0.1 + 0.01 * 0.9])
+    assert after.class_scores[0, 1:].tolist() == pytest.approx(columns[1, 1:].tolist())
+    assert after.class_scores[1, 0] < after.class_scores[0, 0] < columns[1, 0]
+
+
+def test_nothing_on_a_film_is_legal():
+    after = calibrate(seen("a", [], [], []), only(0, STEP))
+    assert len(after) == 0
+    assert after.scores.dtype == np.float32
+    assert calibrate_films([], only(0, STEP)) == []
+
+
+def test_without_a_calibration_nothing_changes():
+    _, detections = made_up(np.random.default_rng(0), films=3, classes=np.arange(3))
+    for film in detections:
+        ordered = np.sort(film.scores)[::-1]
+        np.testing.assert_array_equal(calibrate(film, Calibration()).scores, ordered)
+
+
+def test_what_is_learnt_is_how_often_a_score_is_right():
+    rng = np.random.default_rng(5)
+    scores = rng.uniform(0, 1, 20_000)
+    hits = rng.random(20_000) < scores**3  # .5 is right one time in eight
+    curve = fit_curve(scores, hits)
+    assert (curve.kind, curve.detections, curve.hits) == ("isotonic", 20_000, hits.sum())
+    asked = np.linspace(0.1, 0.9, 9)
+    np.testing.assert_allclose(curve(asked), asked**3, atol=0.05)
+
+
+def test_a_temperature_is_that_of_a_logistic_regression_through_the_origin():
+    rng = np.random.default_rng(6)
+    logits = rng.normal(0, 2, 400)
+    hits = rng.random(400) < 1 / (1 + np.exp(-logits / 2.5))
+    hits[np.flatnonzero(hits)[ISOTONIC_HITS - 1 :]] = False
+    scores = 1 / (1 + np.exp(-logits))
+    curve = fit_curve(scores, hits)
+    assert curve.kind == "temperature"
+    theirs = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(logits[:, None], hits)
+    assert 1 / curve.temperature == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "kind"),
+    [
+        (ISOTONIC_HITS, ISOTONIC_HITS, "isotonic"),
+        (ISOTONIC_HITS, ISOTONIC_HITS - 1, "temperature"),
+        (ISOTONIC_HITS - 1, ISOTONIC_HITS, "temperature"),
+        (TEMPERATURE_HITS, 0, "temperature"),
+        (TEMPERATURE_HITS - 1, 500, "identity"),
+        (0, 500, "identity"),
+    ],
+)
+def test_how_much_is_enough(hits, misses, kind):
+    rng = np.random.default_rng(hits)
+    truths, detections = squares(hits + misses, hits, rng)
+    calibration = fit_calibration(truths, detections, iou=0.5)
+    assert calibration.curves[0].kind == kind
+    assert calibration.iou == 0.5
+
+
+def test_a_class_with_hardly_a_hit_takes_the_temperature_of_all():
+    rng = np.random.default_rng(1)
+    truths, detections = squares(200, 30, rng)
+    calibration = fit_calibration(truths, detections, iou=0.5)
+    kinds = [curve.kind for curve in calibration.curves]
+    assert kinds == ["temperature"] + ["shared_temperature"] * 7
+    assert calibration.curves[1].temperature == calibration.curves[0].temperature
+
+
+def test_what_has_only_been_right_is_not_always_right():
+    scores = np.concatenate([np.linspace(0.1, 0.4, 60), np.linspace(0.6, 0.9, 60)])
+    curve = fit_curve(scores, scores > 0.5)
+    assert curve.values[0] == pytest.approx(1 / 62)
+    assert curve.values[-1] == pytest.approx(61 / 62)
+
+
+def test_a_hit_is_what_the_matching_says():
+    truths, detections = made_up(np.random.default_rng(3), films=80, classes=np.array([2]))
+    calibration = fit_calibration(truths, detections, iou=0.5)
+    matches = match_films(truths, detections, 0.5)
+    mine = matches.of_class(2)
+    assert calibration.curves[2].detections == mine.stop - mine.start
+    assert calibration.curves[2].hits == matches.hits[mine].sum()
+
+
+def test_order_of_films_does_not_matter():
+    films = made_up(np.random.default_rng(4), films=160, classes=np.arange(2), ties=True)
+    one = fit_calibration(*films, iou=0.4)
+    assert one == fit_calibration(films[0][::-1], films[1][::-1], iou=0.4)
+    assert {curve.kind for curve in one.curves} == {"isotonic", "shared_temperature"}
+
+
+def test_json_gives_the_same_back():
+    films = made_up(np.random.default_rng(4), films=60, classes=np.arange(3))
+    calibration = fit_calibration(*films, iou=0.4)
+    assert from_json(json.loads(json.dumps(as_json(calibration), allow_nan=False))) == calibration
+    assert from_json(json.loads(json.dumps(as_json(Calibration())))) == Calibration()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(value):
+    film = seen("a", [SQUARE], [value], [0])
+    with pytest.raises(EvaluationError, match="'a' has a score that is not finite"):
+        calibrate(film, Calibration())
+    with pytest.raises(EvaluationError, match="'a' has a score that is not finite"):
+        fit_calibration([truth("a", [], [])], [film], iou=0.5)
+    inside = replace(
+        seen("a", [SQUARE], [0.5], [0]), class_scores=np.full((1, 8), value, np.float32)
+    )
+    with pytest.raises(EvaluationError, match="not finite"):
+        calibrate(inside, Calibration())
+
+
+GOOD = {
+    "kind": "identity",
+    "detections": 0,
+    "hits": 0,
+    "temperature": 1.0,
+    "scores": [],
+    "values": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"kind": "spline"}, "'spline'; known: isotonic, temperature"),
+        ({"temperature": float("nan")}, "no number"),
+        ({"temperature": float("inf")}, "no number"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"temperature": "1"}, "no number"),
+        ({"kind": "isotonic"}, "0 scores"),
+        ({"scores": [0.1], "values": [0.1]}, "identity has 1 scores"),
+        ({"kind": "isotonic", "scores": [0.1], "values": []}, "1 scores and 0 values"),
+        ({"kind": "isotonic", "scores": [0.2, 0.1], "values": [0.1, 0.2]}, "does not rise"),
+        ({"kind": "isotonic", "scores": [0.1, 0.2], "values": [0.2, 0.1]}, "does not rise"),
+        ({"kind": "isotonic", "scores": [0.1, 0.1], "values": [0.1, 0.2]}, "does not rise"),
+        ({"kind": "isotonic", "scores": [0.1], "values": [1.5]}, "does not rise within"),
+        ({"kind": "isotonic", "scores": ["x"], "values": [0.5]}, "no number"),
+        ({"scores": None}, "no number"),
+        ({"slope": 2}, "must hold detections"),
+    ],
+)
+def test_a_damaged_curve_is_refused(bad, said):
+    document = as_json(Calibration())
+    document["curves"]["Mass"] = GOOD | bad
+    with pytest.raises(EvaluationError, match=said):
+        from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([], "must hold `iou`"),
+        ({"iou": 0.4}, "must hold `iou`"),
+        ({"iou": 0.4, "curves": {"Mass": GOOD}}, "curve of each of Atelectasis"),
+        ({"iou": 1.5, "curves": {}}, "iou of a calibration is 1.5"),
+        ({"iou": float("nan"), "curves": {}}, "iou of a calibration is nan"),
+    ],
+)
+def test_a_damaged_calibration_is_refused(document, said):
+    with pytest.raises(EvaluationError, match=said):
+        from_json(document)
+
+
+def test_a_curve_for_each_class_or_none_at_all():
+    with pytest.raises(EvaluationError, match="1 curves; there are 8"):
+        Calibration((ScoreCurve(),), 0.5)
+
+
+def test_the_blend_is_all_that_a_plateau_rises_by():
+    low, high = STEP([0.2, 0.4])
+    assert high - low == pytest.approx(BLEND * 0.2)
