@@ -4,6 +4,7 @@ The stage `select` and the simulator both come here, so that what is proved is w
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def gather(
     films = sorted(evidence, key=lambda film: film.image_id)
     names = tuple(film.image_id for film in films)
     if len(set(names)) < len(names):
-        twice = next(one for one, other in zip(names, names[1:], strict=False) if one == other)
+        twice = next(one for one, other in pairwise(names) if one == other)
         raise SelectionError(f"film {twice} is in the pool twice")
     known = sorted(labelled, key=lambda film: film.image_id)
     embeddings = _embeddings([film.detections for film in films])

@@ -16,7 +16,7 @@ class Evidence:
     views: tuple[Detections, ...] = ()  # the same film seen differently; boxes in its own pixels
     committee: tuple[Detections, ...] = ()  # the same film seen by others
     findings: frozenset[str] | None = None
-    """Findings that its report names, in lungal's spelling; none is "No Finding", None not known."""
+    """What its report names, as lungal spells it; empty is "No Finding", None is no report."""
 
     @property
     def image_id(self) -> str:

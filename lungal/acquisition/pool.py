@@ -24,9 +24,9 @@ class Pool:
     class_doubts: FloatArray  # (N, C) the strategy's score for each class alone, 0 without
     findings: NDArray[np.bool_]  # (N, C) named by the film's report
     known: NDArray[np.bool_]  # (N,) whether there is a report
+    labelled_class_scores: FloatArray  # (M, C) as class_scores, of the labelled films
     embeddings: FloatArray | None = None  # (N, E)
     labelled_embeddings: FloatArray | None = None  # (M, E)
-    labelled_class_scores: FloatArray | None = None  # (M, C) as class_scores, of labelled films
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -34,9 +34,8 @@ class Pool:
     @property
     def groups(self) -> NDArray[np.int64]:
         """The (N,) index of each film's patient: equal for films of one patient."""
-        return np.unique(np.array(self.patients, dtype=str), return_inverse=True)[1].astype(
-            np.int64
-        )
+        names = np.array(self.patients, dtype=str)
+        return np.asarray(np.unique(names, return_inverse=True)[1], np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,25 @@
 """Choices of claspd: dealt out to classes, from the best of each, farthest first."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lungal.acquisition.audits.audited import Audited
 from lungal.acquisition.audits.coverage import check_farthest
 from lungal.acquisition.lots import gumbel, share
+from lungal.acquisition.pool import need_embeddings
 from lungal.acquisition.selection import claspd
-from lungal.acquisition.selectors.claspd import ANY, LEAST, class_worth, quotas, worth_of
+from lungal.acquisition.selectors.claspd import (
+    ANY,
+    LEAST,
+    Claspd,
+    class_worth,
+    quotas,
+    worth_of,
+)
+from lungal.boxes import FloatArray
 from lungal.errors import SelectionError
 
 
@@ -19,10 +30,9 @@ def audit_claspd(audited: Audited) -> None:
         SelectionError: naming the class or the film.
     """
     pool, params = audited.pool, audited.params
-    if not len(pool):
+    if not audited.films:
         return
     selector = claspd(params)
-    vectors, centres = selector.vectors(pool)
     worth = class_worth(pool, selector.precision)
     wanted = share(audited.budget, params.stratified)
     due = quotas(worth, pool, wanted, alone=params.one_per_patient)
@@ -34,33 +44,54 @@ def audit_claspd(audited: Audited) -> None:
         places = [place for place, stratum in enumerate(strata) if stratum == name]
         count = due.get(name, audited.budget - len(before))
         near = _candidates(audited, name, worth_of(name, worth, pool), before, count)
-        chosen = [audited.films[place] for place in places]
-        if len(chosen) != min(count, len(near)):
+        _check_stratum(audited, name, places, near, count)
+        left = [film for film in near if film not in {audited.films[place] for place in places}]
+        _check_spread(audited, selector, places, left, before)
+        before += [audited.films[place] for place in places]
+
+
+def _check_stratum(
+    audited: Audited, name: str, places: list[int], near: list[int], count: int
+) -> None:
+    if len(places) != (due := min(count, len(near))):
+        raise SelectionError(f"{len(places)} films were chosen for {name}, {due} are due to it")
+    for film in (audited.films[place] for place in places):
+        if film not in near:
             raise SelectionError(
-                f"{len(chosen)} films were chosen for {name}, {min(count, len(near))} are due to it"
+                f"film {audited.pool.image_ids[film]} is not among the {len(near)} films that come"
+                f" into question for {name}"
             )
-        for film in chosen:
-            if film not in near:
-                raise SelectionError(
-                    f"film {pool.image_ids[film]} is not among the {len(near)} films that come into"
-                    f" question for {name}"
-                )
-        left = [film for film in near if film not in chosen]
-        check_farthest(audited, places, left, vectors, np.concatenate([centres, vectors[before]]))
-        before += chosen
+
+
+def _check_spread(
+    audited: Audited, selector: Claspd, places: list[int], left: list[int], before: list[int]
+) -> None:
+    embeddings, labelled = need_embeddings(audited.pool, "claspd")
+    profiles = audited.pool.class_scores
+
+    def look(films: Sequence[int]) -> FloatArray:
+        rows = list(films)
+        return selector.vectors(embeddings[rows], profiles[rows])
+
+    known = selector.vectors(labelled, audited.pool.labelled_class_scores)
+    check_farthest(audited, places, left, look, np.concatenate([known, look(before)]))
 
 
 def _candidates(
-    audited: Audited, name: str, worth: np.ndarray, before: list[int], count: int
+    audited: Audited, name: str, worth: NDArray[np.float64], before: list[int], count: int
 ) -> list[int]:
     pool, params = audited.pool, audited.params
     scale = params.noise * params.noise_decay ** (audited.number - 1)
-    lots = {"purpose": f"noise {name}", "seed": params.seed, "number": audited.number}
-    noised = {
-        film: math.log(max(worth[film], LEAST)) + scale * gumbel(pool.image_ids[film], **lots)
-        for film in range(len(pool))
-        if film not in before and (name == ANY or worth[film] > 0)
-    }
+    noised = {}
+    for film in sorted(set(range(len(pool))) - set(before)):
+        if name == ANY or worth[film] > 0:
+            lot = gumbel(
+                pool.image_ids[film],
+                purpose=f"noise {name}",
+                seed=params.seed,
+                number=audited.number,
+            )
+            noised[film] = math.log(max(worth[film], LEAST)) + scale * lot
     taken = {pool.patients[film] for film in before}
     near: list[int] = []
     for film in sorted(noised, key=lambda film: (-noised[film], film)):

@@ -24,7 +24,7 @@ def audit_ppal(audited: Audited) -> None:
         SelectionError: naming the film.
     """
     pool, films = audited.pool, audited.films
-    if not len(pool):
+    if not audited.films:
         return
     embeddings, _ = need_embeddings(pool, "ppal")
     near = _most_uncertain(audited)
@@ -85,7 +85,7 @@ def audit_typicality(audited: Audited) -> None:
         SelectionError: naming the film.
     """
     pool = audited.pool
-    if not len(pool):
+    if not audited.films:
         return
     embeddings, _ = need_embeddings(pool, "typicality")
     clusters = clusters_of(pool, audited.budget, seed=audited.params.seed, number=audited.number)

@@ -1,6 +1,7 @@
 """Choices that are each the farthest film from all that is known: Gonzalez' certificate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ def audit_coreset(audited: Audited) -> None:
     Raises:
         SelectionError: naming the film.
     """
-    if not len(audited.pool):
+    if not audited.films:
         return
     films, labelled = need_embeddings(audited.pool, "coreset")
     pool, chosen = audited.pool, set(audited.films)
@@ -30,14 +31,15 @@ def audit_coreset(audited: Audited) -> None:
     left = [
         film for film in range(len(pool)) if film not in chosen and pool.patients[film] not in taken
     ]
-    check_farthest(audited, range(len(audited.films)), left, films, labelled)
+    places = range(len(audited.films))
+    check_farthest(audited, places, left, lambda rows: films[list(rows)], labelled)
 
 
 def check_farthest(
     audited: Audited,
     places: Sequence[int],
     left: Sequence[int],
-    films: FloatArray,
+    look: Callable[[Sequence[int]], FloatArray],
     centres: FloatArray,
 ) -> None:
     """Check that films were chosen farthest first, and that none is left farther out.
@@ -46,38 +48,46 @@ def check_farthest(
         audited: the choice.
         places: of the choices in question, by rank.
         left: the films that could have been chosen as well in each of these places.
-        films: (N, D) float32, all films of the pool.
+        look: gives the (K, D) float32 vectors of K films of the pool.
         centres: (M, D) float32, known beforehand.
 
     Raises:
         SelectionError: naming the film.
     """
     names, chosen = audited.pool.image_ids, [audited.films[place] for place in places]
-    slack = SLACK * max(1.0, float(np.einsum("nd,nd->n", films, films).max(initial=0)))
-    steps = _steps(films[chosen].astype(np.float64), centres.astype(np.float64))
+    if not chosen:
+        return
+    vectors = look(chosen)
+    slack = SLACK * max(1.0, _longest(vectors), _longest(centres))
+    steps = _steps(vectors.astype(np.float64), centres.astype(np.float64))
     for place, film, squared in zip(places, chosen, steps, strict=True):
         said = audited.component(place, "distance")
-        if not isinstance(said, float) or abs(min(said, 1e9) ** 2 - min(squared, 1e18)) > slack:
+        if not isinstance(said, float) or not _same(said**2, squared, slack):
             raise SelectionError(
-                f"film {names[film]} is said to lie {said} away when it was chosen, and lay"
+                f"film {names[film]} is said to have lain {said} away when it was chosen, and lay"
                 f" {squared**0.5:g} away"
             )
-    for before, film, near, squared in zip(chosen, chosen[1:], steps, steps[1:], strict=False):
+    for place, (near, squared) in enumerate(pairwise(steps)):
         if squared > near + slack:
             raise SelectionError(
-                f"film {names[film]} lay {squared**0.5:g} away and was chosen after"
-                f" {names[before]}, which lay {near**0.5:g} away"
+                f"film {names[chosen[place + 1]]} lay {squared**0.5:g} away and was chosen after"
+                f" {names[chosen[place]]}, which lay {near**0.5:g} away"
             )
-    if not chosen or not left:
-        return
-    known = np.concatenate([centres, films[chosen]])
-    apart = _to_nearest(films[list(left)], known)
-    worst = int(apart.argmax())
-    if apart[worst] > min(steps) + slack:
-        raise SelectionError(
-            f"film {names[left[worst]]} lies {apart[worst] ** 0.5:g} away and was left out for one"
-            f" that lay {min(steps) ** 0.5:g} away"
-        )
+    known = np.concatenate([centres, vectors])
+    for film, squared in _to_nearest(left, look, known):
+        if squared > steps[-1] + slack:
+            raise SelectionError(
+                f"film {names[film]} lies {squared**0.5:g} away and was left out for one that lay"
+                f" {steps[-1] ** 0.5:g} away"
+            )
+
+
+def _same(one: float, other: float, slack: float) -> bool:
+    return one == other or abs(one - other) <= slack  # both may be infinite
+
+
+def _longest(vectors: FloatArray) -> float:
+    return float((vectors**2).sum(axis=1).max(initial=0))
 
 
 def _steps(chosen: NDArray[np.float64], centres: NDArray[np.float64]) -> list[float]:
@@ -93,12 +103,13 @@ def _steps(chosen: NDArray[np.float64], centres: NDArray[np.float64]) -> list[fl
     ]
 
 
-def _to_nearest(films: FloatArray, known: FloatArray) -> NDArray[np.float32]:
-    nearest = np.empty(len(films), np.float32)
+def _to_nearest(
+    films: Sequence[int], look: Callable[[Sequence[int]], FloatArray], known: FloatArray
+) -> Iterator[tuple[int, float]]:
     lengths = (known**2).sum(axis=1)
     step = max(1, BLOCK // len(known))
     for start in range(0, len(films), step):
-        rows = films[start : start + step]
+        some = films[start : start + step]
+        rows = look(some)
         apart = (rows**2).sum(axis=1)[:, None] + lengths - 2 * rows @ known.T
-        nearest[start : start + step] = apart.min(axis=1)
-    return np.maximum(nearest, 0)
+        yield from zip(some, apart.min(axis=1).clip(0).tolist(), strict=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lungal.acquisition.lots import gumbel, share
 from lungal.acquisition.pool import Choice, Pool, as_choices, need_embeddings
 from lungal.acquisition.selectors.k_centre import farthest_first
-from lungal.acquisition.selectors.topk import best_first, one_a_patient
+from lungal.acquisition.selectors.topk import one_a_patient
 from lungal.acquisition.selectors.unit import unit_rows
 from lungal.boxes import FloatArray
 from lungal.records import CLASSES
@@ -62,67 +62,53 @@ class Claspd:
         Raises:
             SelectionError: if there are no embeddings.
         """
-        if not len(pool):
+        if not len(pool) or not budget:
             return []
-        vectors, centres = self.vectors(pool)
+        embeddings, labelled = need_embeddings(pool, "claspd")
         worth = class_worth(pool, self.precision)
         due = quotas(worth, pool, share(budget, self.stratified), alone=self.one_per_patient)
+        known = self.vectors(labelled, pool.labelled_class_scores)
         chosen: dict[int, dict[str, float | str]] = {}
         for stratum in [*due, ANY]:
             values = worth_of(stratum, worth, pool)
             wanted = due.get(stratum, budget - len(chosen))
-            noised = self.noised(stratum, values, pool, seed=seed, number=number)
+            noised = self._noised(stratum, values, pool, seed=seed, number=number)
             near = self._candidates(noised, pool, chosen, wanted)
-            known = np.concatenate([centres, vectors[list(chosen)]])
-            for place, far in farthest_first(vectors[near], known, wanted, first=0):
+            vectors = self.vectors(embeddings[near], pool.class_scores[near])
+            picked = farthest_first(vectors, known, wanted, first=0)
+            for place, far in picked:
                 film = near[place]
                 chosen[film] = {"stratum": stratum, "worth": float(values[film])}
                 chosen[film] |= {"noised": noised[film], "distance": far}
+            known = np.concatenate([known, vectors[[place for place, _ in picked]]])
         return as_choices(pool, chosen, chosen.values())
 
-    def noised(
-        self, stratum: str, values: NDArray[np.float64], pool: Pool, *, seed: int, number: int
-    ) -> dict[int, float]:
-        """Return the noised worth of the films that a stratum may choose, by index."""
-        scale = self.noise * self.noise_decay ** (number - 1)
-        lots = {"purpose": f"noise {stratum}", "seed": seed, "number": number}
-        return {
-            film: math.log(max(values[film], LEAST)) + scale * gumbel(pool.image_ids[film], **lots)
-            for film in (
-                range(len(pool)) if stratum == ANY else np.flatnonzero(values > 0).tolist()
-            )
-        }
-
-    def vectors(self, pool: Pool) -> tuple[FloatArray, FloatArray]:
-        """Return what distances are taken between, (N, E + C) of the pool and (M, E + C).
-
-        Raises:
-            SelectionError: if there are no embeddings.
-        """
-        films, labelled = need_embeddings(pool, "claspd")
-        profiles = pool.labelled_class_scores
-        return (
-            self._vector(films, pool.class_scores),
-            self._vector(
-                labelled, np.zeros((0, len(CLASSES)), np.float32) if profiles is None else profiles
-            ),
-        )
-
-    def _vector(self, embeddings: FloatArray, class_scores: FloatArray) -> FloatArray:
+    def vectors(self, embeddings: FloatArray, class_scores: FloatArray) -> FloatArray:
+        """Return (N, E + C) vectors between which distances are taken, of (N, E) and (N, C)."""
         weight = np.float32(self.embedding_weight)
         parts = [np.sqrt(weight) * unit_rows(embeddings)]
         parts.append(np.sqrt(1 - weight) * unit_rows(class_scores))
         return np.concatenate(parts, axis=1)
 
+    def _noised(
+        self, stratum: str, values: NDArray[np.float64], pool: Pool, *, seed: int, number: int
+    ) -> dict[int, float]:
+        scale = self.noise * self.noise_decay ** (number - 1)
+        films = range(len(pool)) if stratum == ANY else np.flatnonzero(values > 0).tolist()
+        noised = {}
+        for film in films:
+            lot = gumbel(pool.image_ids[film], purpose=f"noise {stratum}", seed=seed, number=number)
+            noised[film] = math.log(max(values[film], LEAST)) + scale * lot
+        return noised
+
     def _candidates(
         self, noised: Mapping[int, float], pool: Pool, chosen: Mapping[int, object], wanted: int
     ) -> list[int]:
-        free = [
-            film for film in sorted(noised, key=lambda f: (-noised[f], f)) if film not in chosen
-        ]
+        ordered = sorted(noised, key=lambda film: (-noised[film], film))
+        free = (film for film in ordered if film not in chosen)
         taken = (pool.patients[film] for film in chosen)
-        ordered = one_a_patient(free, pool, taken) if self.one_per_patient else free
-        return list(islice(ordered, math.ceil(wanted * self.candidates)))
+        alone = one_a_patient(free, pool, taken) if self.one_per_patient else free
+        return list(islice(alone, math.ceil(wanted * self.candidates)))
 
 
 def class_worth(pool: Pool, precision: Mapping[str, float]) -> NDArray[np.float64]:
@@ -134,7 +120,7 @@ def class_worth(pool: Pool, precision: Mapping[str, float]) -> NDArray[np.float6
 
 def worth_of(stratum: str, worth: NDArray[np.float64], pool: Pool) -> NDArray[np.float64]:
     """Return the (N,) worth of the films for a class by name, or for ANY."""
-    return pool.scores if stratum == ANY else worth[:, CLASSES.index(stratum)]
+    return pool.scores if stratum == ANY else np.asarray(worth[:, CLASSES.index(stratum)])
 
 
 def quotas(worth: NDArray[np.float64], pool: Pool, films: int, *, alone: bool) -> dict[str, int]:

@@ -24,7 +24,7 @@ class Coreset:
         Raises:
             SelectionError: if there are no embeddings.
         """
-        if not len(pool):
+        if not len(pool) or not budget:
             return []
         films, labelled = need_embeddings(pool, "coreset")
         chosen = farthest_first(

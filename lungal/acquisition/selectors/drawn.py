@@ -53,8 +53,8 @@ class StratifiedDrawn:
         names, sizes = np.unique(strata, return_counts=True)
         claims = dict(zip(names.tolist(), sizes.tolist(), strict=True))
         left: dict[str, list[int]] = {name: [] for name in claims}
-        for film in reversed(in_order_of_lots(pool, seed=seed, number=number)):
-            left[strata[film]].append(film)  # the first lot ends up last, where pop takes it
+        for lot in reversed(in_order_of_lots(pool, seed=seed, number=number)):
+            left[strata[lot]].append(lot)  # the first lot ends up last, where pop takes it
         given = dict.fromkeys(claims, 0)
         taken: set[str] = set()
         chosen: list[int] = []
@@ -65,9 +65,9 @@ class StratifiedDrawn:
             film = self._next(left[name], pool, taken)
             if film is None:
                 del left[name]
-                continue
-            given[name] += 1
-            chosen.append(film)
+            else:
+                given[name] += 1
+                chosen.append(film)
         return as_choices(pool, chosen, [{"stratum": strata[film]} for film in chosen])
 
     def _claim(self, size: int, given: int) -> float:

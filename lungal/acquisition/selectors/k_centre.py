@@ -59,7 +59,7 @@ def _to(films: FloatArray, squares: FloatArray, film: int) -> FloatArray:
     distances *= -2
     distances += squares
     distances += squares[film]
-    return np.maximum(distances, 0, out=distances)
+    return np.asarray(np.maximum(distances, 0, out=distances), np.float32)
 
 
 def _to_nearest(films: FloatArray, squares: FloatArray, centres: FloatArray) -> FloatArray:
@@ -87,4 +87,4 @@ class _Patients:
 
     def of(self, film: int) -> NDArray[np.int64]:
         group = self._groups[film]
-        return self._order[self._ends[group - 1] if group else 0 : self._ends[group]]
+        return np.asarray(self._order[self._ends[group - 1] if group else 0 : self._ends[group]])

@@ -52,7 +52,7 @@ class Ppal:
         Raises:
             SelectionError: if there are no embeddings.
         """
-        if not len(pool):
+        if not len(pool) or not budget:
             return []
         films, _ = need_embeddings(pool, "ppal")
         near = candidates_of(pool, math.ceil(budget * self.candidates), alone=self.one_per_patient)
@@ -90,7 +90,7 @@ def conditioned_distances(embeddings: FloatArray, class_scores: FloatArray) -> D
     matched[total[:, 0] == 0] = 1.0
     towards = matched * apart + (1.0 - matched) * FARTHEST
     np.fill_diagonal(towards, 0.0)
-    return (towards + towards.T) / 2
+    return np.asarray((towards + towards.T) / 2)
 
 
 def k_medoids(distances: Distances, count: int) -> tuple[list[int], list[int]]:
@@ -127,7 +127,7 @@ def _spread(distances: Distances, count: int) -> list[int]:
 def _assign(distances: Distances, medoids: Sequence[int]) -> NDArray[np.int64]:
     nearest = distances[:, medoids].argmin(axis=1)
     nearest[list(medoids)] = np.arange(len(medoids))  # a twin of a medoid would empty its cluster
-    return nearest
+    return np.asarray(nearest, np.int64)
 
 
 def _centre(distances: Distances, cluster: NDArray[np.int64], medoid: int) -> int:

@@ -28,7 +28,8 @@ class TopK:
 
 def best_first(scores: NDArray[np.float64]) -> list[int]:
     """Return the indices of (N,) scores from the highest down; equal ones as they come."""
-    return np.argsort(-scores, kind="stable").tolist()
+    ordered: list[int] = np.argsort(-scores, kind="stable").tolist()
+    return ordered
 
 
 def one_a_patient(films: Iterable[int], pool: Pool, taken: Iterable[str] = ()) -> Iterator[int]:

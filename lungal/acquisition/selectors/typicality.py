@@ -43,7 +43,7 @@ class Typicality:
         Raises:
             SelectionError: if there are no embeddings.
         """
-        if not len(pool):
+        if not len(pool) or not budget:
             return []
         clusters = clusters_of(pool, budget, seed=seed, number=number)
         chosen: list[int] = []
