@@ -37,6 +37,19 @@ def audit_ppal(audited: Audited) -> None:
     apart = np.array([_conditioned(film, near, embeddings, pool) for film in near])
     apart = (apart + apart.T) / 2
     medoids = [near.index(film) for film in films]
+    _check_middles(audited, near, medoids, apart)
+    mine, start = _cost(apart, medoids), _cost(apart, _spread(apart, len(medoids)))
+    if mine > start * (1 + SLACK) + SLACK:
+        raise SelectionError(
+            f"the distances of the {len(near)} most uncertain films to the nearest chosen add up"
+            f" to {mine:g}, with a plain k-centre to {start:g}"
+        )
+
+
+def _check_middles(
+    audited: Audited, near: list[int], medoids: list[int], apart: NDArray[np.float64]
+) -> None:
+    names = audited.pool.image_ids
     nearest = apart[:, medoids].argmin(axis=1)
     nearest[medoids] = np.arange(len(medoids))
     for place, medoid in enumerate(medoids):
@@ -44,11 +57,24 @@ def audit_ppal(audited: Audited) -> None:
         sums = apart[np.ix_(cluster, cluster)].sum(axis=1)
         mine = float(sums[cluster == medoid][0])
         if mine > sums.min() * (1 + SLACK) + SLACK:
+            better = near[cluster[int(sums.argmin())]]
             raise SelectionError(
-                f"film {pool.image_ids[near[medoid]]} is not in the middle of the films it stands"
-                f" for: the distances to them add up to {mine:g}, from"
-                f" {pool.image_ids[near[cluster[int(sums.argmin())]]]} to {sums.min():g}"
+                f"film {names[near[medoid]]} is not in the middle of the films it stands for: the"
+                f" distances to them add up to {mine:g}, from {names[better]} to {sums.min():g}"
             )
+
+
+def _cost(apart: NDArray[np.float64], medoids: list[int]) -> float:
+    return float(apart[:, medoids].min(axis=1).sum())
+
+
+def _spread(apart: NDArray[np.float64], count: int) -> list[int]:
+    chosen = [0]  # the most uncertain film
+    for _ in range(count - 1):
+        far = apart[:, chosen].min(axis=1)
+        far[chosen] = -1
+        chosen.append(int(far.argmax()))
+    return chosen
 
 
 def _most_uncertain(audited: Audited) -> list[int]:
