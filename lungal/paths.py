@@ -28,6 +28,7 @@ class Paths:
     selection: Path
     metrics: Path
     plots: Path
+    calibration: Path
     readers: Path
     readers_plots: Path
 

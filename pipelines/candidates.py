@@ -1,8 +1,6 @@
 """What the stage `select` chooses from: evidence on films that may be read next, and for what."""
 
-import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -15,15 +13,12 @@ from lungal.data.labels import films, ground_truth, pool
 from lungal.data.manifest import read_manifest
 from lungal.errors import LeakError
 from lungal.evaluation.calibration import Calibration, calibrate_films
-from lungal.evaluation.calibration_fit import fit_calibration
 from lungal.evaluation.label_quality import rate_labels
 from lungal.params import Params, ReadingParams
 from lungal.reading.standing import standing
 from lungal.records import Annotation, Detections, Role
-from pipelines.examined import read_crossfit, read_examined
+from pipelines.examined import read_calibration, read_crossfit, read_examined
 from pipelines.stage import PATHS
-
-logger = logging.getLogger(__name__)
 
 LEGAL: Mapping[Role, str] = {
     "label": "pool in train",
@@ -32,14 +27,6 @@ LEGAL: Mapping[Role, str] = {
     "adjudicate": "disputed in train",
 }
 """What a film must be for each role."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """What the validation films say about the detector."""
-
-    calibration: Calibration
-    weights: tuple[float, ...] | None  # what a doubt about each class counts, if that is wanted
 
 
 def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Candidates:
@@ -61,38 +48,31 @@ def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Can
     known = labels[(labels["split"] == "train") & (labels["origin"] == "initial")]
     labelled = films(labels, "train", "labelled")
     trained = read_examined("train", [*labelled, *disputed["image_id"]])
-    judged, reports = judge(labels, params), read_reports()
+    calibration = read_calibration() if params.select.calibrate else Calibration()
+    measured = params.select.difficulty == "validation"
+    reports = read_reports()
     return Candidates(
-        pool=as_evidence(waiting, judged.calibration, reports),
-        trained=as_evidence(trained, judged.calibration, reports),
+        pool=as_evidence(waiting, calibration, reports),
+        trained=as_evidence(trained, calibration, reports),
         known=known["image_id"].tolist(),
         used=times_used(log, before),
         suspicious=find_suspicious(labels, log, params.reading),
         disputed=dict(zip(disputed["image_id"], disputed["agreement"], strict=True)),
         patients=dict(zip(labels["image_id"], labels["patient_id"], strict=True)),
         labelled=labelled,
-        weights=judged.weights,
+        weights=measure_weights(labels, calibration) if measured else None,
     )
 
 
-def judge(labels: pd.DataFrame, params: Params) -> Judged:
-    """Learn from the validation films what scores mean, and how difficult each class is.
+def measure_weights(labels: pd.DataFrame, calibration: Calibration) -> tuple[float, ...]:
+    """Return what a doubt about each class counts, as difficult as it is on validation films.
 
     Raises:
         StageOrderError: if a validation film was not examined.
     """
     truths = ground_truth(labels, "val")
     seen = read_examined("val", [truth.image_id for truth in truths])
-    calibration = Calibration()
-    if params.select.calibrate:
-        calibration = fit_calibration(truths, seen, iou=params.evaluate.working_iou)
-        kinds = ", ".join(curve.kind for curve in calibration.curves)
-        logger.info("calibrated on %d validation films, by class: %s", len(truths), kinds)
-    if params.select.difficulty != "validation":
-        return Judged(calibration, None)
-    return Judged(
-        calibration, class_weights(difficulty(truths, calibrate_films(seen, calibration)))
-    )
+    return class_weights(difficulty(truths, calibrate_films(seen, calibration)))
 
 
 def read_reports() -> dict[str, frozenset[str]]:

@@ -1,4 +1,4 @@
-"""Stage evaluate: detections and truth to reports/metrics.json, reports/plots/ and the run."""
+"""Stage evaluate: detections and truth to metrics, plots, the calibration and the run."""
 
 import hashlib
 import json
@@ -15,8 +15,12 @@ from lungal.data.films import film_paths, read_films
 from lungal.data.labels import ground_truth, read_labels
 from lungal.data.manifest import write_truth
 from lungal.data.tables import as_csv
-from lungal.evaluation import figures, report
+from lungal.evaluation import figures, plot_tables, report
+from lungal.evaluation.calibration import Calibration, as_json
+from lungal.evaluation.calibration_fit import fit_calibration
 from lungal.evaluation.confusion import confusion
+from lungal.evaluation.froc_figures import froc_figure
+from lungal.evaluation.measures import Number, as_table
 from lungal.params import EvaluateParams, Params
 from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox, Split
 from lungal.tracking import Run
@@ -26,7 +30,8 @@ from pipelines.gallery import choose_films, draw_gallery
 from pipelines.round_run import round_run
 from pipelines.stage import PATHS, run, track
 
-TRACKED = {"test": "test", "val": "val_final"}
+SPLITS: tuple[Split, ...] = ("test", "val")
+TRACKED: dict[Split, str] = {"test": "test", "val": "val_final"}
 """What a split's metrics are called in MLflow, where `val/...` are the training's curves."""
 
 
@@ -37,67 +42,95 @@ class Judged:
     truths: list[GroundTruth]
     detections: list[Detections]
     report: report.Report
+    numbers: list[Number]
 
 
 def evaluate(params: Params) -> None:
     """Judge the detections of the held-out films, write it down, draw it and log it."""
     labels = read_labels(PATHS.labels)
-    judged = {split: judge(labels, split, params.evaluate) for split in ("test", "val")}
+    films = {split: read_films_of(labels, split) for split in SPLITS}
+    calibration = fit_calibration(*films["val"], iou=params.evaluate.working_iou)
+    patients = dict(zip(labels["image_id"], labels["patient_id"], strict=True))
+    judged = {
+        split: judge(truths, detections, params.evaluate, patients, calibration)
+        for split, (truths, detections) in films.items()
+    }
     reports = {split: result.report for split, result in judged.items()}
-    with whole_file(PATHS.metrics) as temporary:
-        temporary.write_text(json.dumps(summarise(reports), indent=2) + "\n", encoding="utf-8")
+    write_json(PATHS.metrics, summarise(reports))
+    write_json(PATHS.calibration, as_json(calibration))
     with whole_folder(PATHS.plots) as folder:
-        for name, content in draw(judged["test"], params.evaluate).items():
+        for name, content in draw(judged, params.evaluate).items():
             (folder / name).write_bytes(content)
     with round_run("evaluate", params) as tracked:
         log(tracked, reports, judged["test"].truths)
 
 
-def summarise(reports: Mapping[str, report.Report]) -> dict[str, Any]:
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file that a person can read, whole or not at all."""
+    with whole_file(path) as temporary:
+        text = json.dumps(document, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def summarise(reports: Mapping[Split, report.Report]) -> dict[str, Any]:
     """Return what people compare rounds by; the rest is in reports/plots/ and in the run."""
     model = read_model_run()
     named = ("round", "model_version", "labelled_films", "labelled_boxes")
-    splits = {
-        split: {name: value for name, value in metrics.items() if name != "classes"}
-        for split, metrics in reports.items()
-    }
     classes = reports["test"]["classes"]
     return {
         **{name: model[name] for name in named},
-        **splits,
+        **{split: report.headlines(metrics) for split, metrics in reports.items()},
         "test_ap40": {name: of_class.get("ap40") for name, of_class in classes.items()},
     }
 
 
-def judge(labels: pd.DataFrame, split: Split, params: EvaluateParams) -> Judged:
-    """Judge the films of a split whose truth is known.
+def read_films_of(labels: pd.DataFrame, split: Split) -> tuple[list[GroundTruth], list[Detections]]:
+    """Return the films of a split whose truth is known, and what was seen on them.
 
     Raises:
         StageOrderError: if one of them was not examined.
     """
     truths = ground_truth(labels, split)
     known = {truth.image_id for truth in truths}
-    detections = [film for film in read_examined(split, known) if film.image_id in known]
-    patients = dict(zip(labels["image_id"], labels["patient_id"], strict=True))
-    return Judged(truths, detections, report.evaluate(truths, detections, params, patients))
+    return truths, [film for film in read_examined(split, known) if film.image_id in known]
 
 
-def draw(test: Judged, params: EvaluateParams) -> dict[str, bytes]:
+def judge(
+    truths: list[GroundTruth],
+    detections: list[Detections],
+    params: EvaluateParams,
+    patients: Mapping[str, str],
+    calibration: Calibration,
+) -> Judged:
+    """Judge what was seen on films, before and after calibration."""
+    found = report.evaluate(truths, detections, params, patients, calibration)
+    return Judged(truths, detections, *found)
+
+
+def draw(judged: Mapping[Split, Judged], params: EvaluateParams) -> dict[str, bytes]:
     """Return the plots by file name: tables for DVC, pictures for people."""
+    test = judged["test"]
     score, iou = params.working_score, params.working_iou
-    curves = report.curves_at(test.truths, test.detections, params.iou)
-    precision = report.ap_table(test.report, params.iou)
+    curves = plot_tables.curves_at(test.truths, test.detections, params.iou)
+    precision = plot_tables.ap_table(test.report, params.iou)
+    froc = plot_tables.froc_table(test.truths, test.detections, iou)
     counts = confusion(test.truths, test.detections, score=score, iou=iou)
     tables = {
         "average_precision": precision,
-        "precision_recall": report.curve_table(curves),
-        "confusion": report.confusion_table(counts),
+        "precision_recall": plot_tables.curve_table(curves),
+        "froc": froc,
+        "confusion": plot_tables.confusion_table(counts),
+        "measures": pd.concat(
+            {split: as_table(of_split.numbers) for split, of_split in judged.items()},
+            names=["split", None],
+        ).reset_index("split"),
     }
     boxes = [test.report["classes"][name]["boxes"] for name in CLASSES]
-    macro = {iou: report.macro_interval(test.report, iou) for iou in params.iou}
+    macro = {iou: plot_tables.macro_interval(test.report, iou) for iou in params.iou}
     pictures = {
         "average_precision": figures.average_precision(precision, macro),
         "precision_recall": figures.precision_recall(curves, boxes),
+        "froc": froc_figure(froc, iou),
         "confusion": figures.confusion(counts, score=score, iou=iou),
     }
     return (
@@ -121,11 +154,14 @@ def gallery(test: Judged, params: EvaluateParams) -> dict[str, bytes]:
     return {"gallery.png": sheet}
 
 
-def log(tracked: Run, reports: Mapping[str, report.Report], truths: Sequence[GroundTruth]) -> None:
+def log(
+    tracked: Run, reports: Mapping[Split, report.Report], truths: Sequence[GroundTruth]
+) -> None:
     """Log the metrics, the plots, and what `lungal promote` compares models by."""
     for split, metrics in reports.items():
         tracked.log_metrics(report.flatten(metrics, f"{TRACKED[split]}/"))
     tracked.log_artifact(PATHS.metrics)
+    tracked.log_artifact(PATHS.calibration)
     tracked.log_artifact(PATHS.plots)
     tracked.log_artifact(PATHS.detections / "test.parquet", "detections")
     test_hash = log_truth(tracked, truths)

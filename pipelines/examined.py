@@ -6,7 +6,8 @@ from typing import Any
 
 from lungal.data.detections import read_detections
 from lungal.data.files import require
-from lungal.errors import StageOrderError
+from lungal.errors import EvaluationError, StageOrderError
+from lungal.evaluation.calibration import Calibration, from_json
 from lungal.records import Detections
 from pipelines.stage import PATHS
 
@@ -50,6 +51,21 @@ def read_model_run() -> dict[str, Any]:
     path = require(PATHS.model / "run.json", "train")
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return run
+
+
+def read_calibration() -> Calibration:
+    """Read what scores of the model mean: learnt from validation films by the stage `evaluate`.
+
+    Raises:
+        StageOrderError: if the stage has not run, or its file is damaged.
+    """
+    path = require(PATHS.calibration, "evaluate")
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, EvaluationError) as error:
+        raise StageOrderError(
+            f"{path} is damaged ({error}); the stage `evaluate` makes it: dvc repro -f evaluate"
+        ) from None
 
 
 def _check_complete(

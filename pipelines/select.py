@@ -59,7 +59,7 @@ def select(params: Params) -> None:
         seed=params.select.seed,
         round=model["round"],
         model_version=model["model_version"],
-        data_hash=hash_of(PATHS.labels, PATHS.detections / "pool.parquet"),
+        data_hash=hash_of(*chosen_from(params.select)),
     )
     rows["choice"] = rows["choice"].astype("Int64")  # whole numbers, and gaps
     with whole_file(PATHS.selection) as temporary:
@@ -67,8 +67,15 @@ def select(params: Params) -> None:
     _log(places, len(candidates.pool), params.select)
 
 
+def chosen_from(params: SelectParams) -> list[Path]:
+    """Return the files with what was known of the films. No truth is in any of them."""
+    detections = [PATHS.detections / f"{part}.parquet" for part in ("pool", "train")]
+    calibration = [PATHS.calibration] if params.calibrate else []
+    return [PATHS.manifest, *calibration, *detections]
+
+
 def hash_of(*files: Path) -> str:
-    """Return the first 16 hex digits of the SHA-256 of files: what was chosen from."""
+    """Return the first 16 hex digits of the SHA-256 of the SHA-256 of files."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())

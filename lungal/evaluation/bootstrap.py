@@ -71,13 +71,13 @@ def macro_first(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
         per_class: (S, C) float64, NaN where a class has no such number.
 
     Returns:
-        (S * (1 + C),) float64; the mean of nothing is NaN.
+        (S, 1 + C) float64; the mean of nothing is NaN.
     """
     defined = ~np.isnan(per_class)
     counts = defined.sum(axis=1)
     sums = np.where(defined, per_class, 0.0).sum(axis=1)
     means = np.divide(sums, counts, out=np.full(len(per_class), np.nan), where=counts > 0)
-    return np.column_stack([means, per_class]).ravel()
+    return np.column_stack([means, per_class])
 
 
 def interval(

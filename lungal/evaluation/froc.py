@@ -75,22 +75,20 @@ def sensitivity_at(
     return sensitivities
 
 
-def class_froc_at(iou: float, rates: Sequence[float] = RATES) -> Metric:
-    """Return the metric "for each rate: macro sensitivity, then that of each class"."""
+def froc_at(iou: float, rates: Sequence[float] = RATES) -> Metric:
+    """Return the metric of sensitivities: (R * (2 + C),) numbers, rate by rate.
+
+    Of each rate first all classes under one threshold, then the macro average, then each class.
+    """
 
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
         sensitivities = sensitivity_at(match_films(truths, detections, iou), rates)
-        return lambda weights: macro_first(sensitivities(weights)[1])
 
-    return prepare
+        def statistic(weights: Weights) -> Weights:
+            pooled, per_class = sensitivities(weights)
+            return np.column_stack([pooled, macro_first(per_class)]).ravel()
 
-
-def pooled_froc_at(iou: float, rates: Sequence[float] = RATES) -> Metric:
-    """Return the metric "for each rate: sensitivity of all classes under one threshold"."""
-
-    def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
-        sensitivities = sensitivity_at(match_films(truths, detections, iou), rates)
-        return lambda weights: sensitivities(weights)[0]
+        return statistic
 
     return prepare
 
@@ -117,9 +115,8 @@ class _Kept(NamedTuple):
     def tally(self, weights: Weights) -> tuple[Weights, Weights]:
         """Return (P,) truths found and (P,) false alarms down to each score."""
         of_film = weights[self.film]
-        found = np.cumsum(np.where(self.hits, of_film, 0.0))[self.ends]
-        false = np.cumsum(np.where(self.hits, 0.0, of_film))[self.ends]
-        return found, false
+        found = np.cumsum(of_film * self.hits)[self.ends]
+        return found, np.cumsum(of_film)[self.ends] - found
 
 
 def _expected(matches: Matches, label: int | None, weights: Weights) -> float:

@@ -74,7 +74,8 @@ def class_accuracy(measure: Measure, thresholds: Sequence[float], boxes: int = B
             there = weights @ expected
             located = np.tensordot(found, weights, axes=(1, 0))
             share = np.full(located.shape, np.nan)
-            return macro_first(np.divide(located, there, out=share, where=there > 0))
+            np.divide(located, there, out=share, where=there > 0)
+            return macro_first(share).ravel()
 
         return statistic
 
@@ -92,7 +93,7 @@ def class_false_positives(
         def statistic(weights: Weights) -> Weights:
             films = float(weights.sum()) or math.nan
             raised = np.asarray(np.tensordot(false, weights, axes=(1, 0)), np.float64)
-            return macro_first(raised / films)
+            return macro_first(raised / films).ravel()
 
         return statistic
 

@@ -42,9 +42,9 @@ def class_d_ece_at(iou: float, bins: int = BINS) -> Metric:
 
         def statistic(weights: Weights) -> Weights:
             of_film = weights[matches.film]
-            sums = np.bincount(cells, of_film * gaps, minlength=len(CLASSES) * bins)
-            of_bins = np.abs(sums.astype(np.float64)).reshape(len(CLASSES), bins)
-            return macro_first(_per_detection(of_bins.sum(axis=1), matches, of_film)[None])
+            sums = np.bincount(cells, of_film * gaps, len(CLASSES) * bins).astype(np.float64)
+            of_bins = np.abs(sums).reshape(len(CLASSES), bins)
+            return _per_detection(of_bins.sum(axis=1), matches, of_film)
 
         return statistic
 
@@ -60,8 +60,8 @@ def class_brier_at(iou: float) -> Metric:
 
         def statistic(weights: Weights) -> Weights:
             of_film = weights[matches.film]
-            sums = np.bincount(matches.labels, of_film * squares, minlength=len(CLASSES))
-            return macro_first(_per_detection(sums.astype(np.float64), matches, of_film)[None])
+            sums = np.bincount(matches.labels, of_film * squares, len(CLASSES)).astype(np.float64)
+            return _per_detection(sums, matches, of_film)
 
         return statistic
 
@@ -80,5 +80,6 @@ def _cells(matches: Matches, bins: int) -> NDArray[np.int64]:
 
 def _per_detection(sums: Weights, matches: Matches, of_film: Weights) -> Weights:
     counts = np.bincount(matches.labels, of_film, minlength=len(CLASSES))
-    undefined = np.full(len(CLASSES), np.nan)
-    return np.asarray(np.divide(sums, counts, out=undefined, where=counts > 0), np.float64)
+    shares = np.full((1, len(CLASSES)), np.nan)
+    np.divide(sums, counts, out=shares[0], where=counts > 0)
+    return macro_first(shares).ravel()

@@ -1,17 +1,24 @@
-"""All that is said of a split: one nested dict for reports/metrics.json, and tables to plot."""
+"""All that is said of a split, as one nested dict for reports/metrics.json and for a tracker."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from lungal.evaluation.bootstrap import Interval, class_ap_at, intervals
-from lungal.evaluation.confusion import AXIS
+from lungal.evaluation.bootstrap import Interval
+from lungal.evaluation.calibration import Calibration, calibrate_films
 from lungal.evaluation.matching import Matches, match_films
-from lungal.evaluation.precision_recall import RECALLS, Weights, precision_recall_curve
+from lungal.evaluation.measures import (
+    ALL,
+    COCO,
+    MACRO,
+    Number,
+    calibration_measures,
+    measure_all,
+    measures,
+)
 from lungal.params import EvaluateParams
 from lungal.records import CLASSES, Detections, GroundTruth
 
@@ -20,6 +27,20 @@ Report = dict[str, Any]
 
 ENDS = ("", "_low", "_high")
 """What is appended to a metric's name for its value and the bounds of its interval."""
+
+SECTIONS: dict[str, tuple[str, str, str]] = {
+    "sensitivity": ("sensitivity", "fp", MACRO),
+    "accuracy_iou": ("localisation", "iou", MACRO),
+    "accuracy_iobb": ("localisation", "iobb", MACRO),
+    "false_positives_iou": ("false_positives", "iou", MACRO),
+    "false_positives_iobb": ("false_positives", "iobb", MACRO),
+    "rodeo": ("rodeo", "", ALL),
+    "d_ece": ("calibration", "d_ece", MACRO),
+    "brier": ("calibration", "brier", MACRO),
+    "d_ece_calibrated": ("calibration", "d_ece_calibrated", MACRO),
+    "brier_calibrated": ("calibration", "brier_calibrated", MACRO),
+}
+"""Which number of a measure is in the report: section, the name's first part, of what."""
 
 
 def percent(iou: float) -> str:
@@ -32,14 +53,25 @@ def evaluate(
     detections: Sequence[Detections],
     params: EvaluateParams,
     groups: Mapping[str, str] | None = None,
-) -> Report:
+    calibration: Calibration | None = None,
+) -> tuple[Report, list[Number]]:
     """Judge the detections of one split.
 
+    Args:
+        truths: the films that count.
+        detections: what was seen on them, with the scores as the detector gave them.
+        params: overlaps, working point and bootstrap.
+        groups: image_id to patient_id.
+        calibration: whose effect is measured, too.
+
     Returns:
+        The report and all numbers that it is taken from. The report holds
         films, films_without_finding, boxes: counts;
         macro_ap30, macro_ap30_low, macro_ap30_high: at each of params.iou, with the interval of
-        `bootstrap`;
+        `bootstrap`; coco_ap with the same;
         working_point: score, iou, sensitivity and false_positives_per_film there;
+        the groups of SECTIONS, such as sensitivity: fp10, fp10_low, fp10_high, which is at 10
+        false positives in 100 films;
         classes: for each class films, boxes, sensitivity and ap30, ap30_low, ap30_high ...
         A number that is not defined, such as the AP of a class without truth, is None.
 
@@ -48,33 +80,37 @@ def evaluate(
     """
     working = match_films(truths, detections, params.working_iou)
     sensitivity = _sensitivity(working, params.working_score)
+    numbers = measure_all(truths, detections, measures(params), params, groups)
+    if calibration is not None:
+        numbers += _calibrated(truths, detections, params, groups, calibration)
     report: Report = {
         "films": len(truths),
         "films_without_finding": int((working.truths.sum(axis=1) == 0).sum()),
         "boxes": int(working.truths.sum()),
+        **_average_precision(numbers, MACRO, "macro_"),
         "working_point": _working_point(working, params),
+        **_sections(numbers),
         "classes": {
             name: {
                 "films": int((working.truths[:, label] > 0).sum()),
                 "boxes": int(working.truths[:, label].sum()),
                 "sensitivity": number(sensitivity[label]),
+                **_average_precision(numbers, name, ""),
             }
             for label, name in enumerate(CLASSES)
         },
     }
-    for iou in params.iou:
-        macro, *per_class = intervals(
-            truths,
-            detections,
-            class_ap_at(iou),
-            seed=params.seed,
-            draws=params.bootstrap,
-            groups=groups,
-        )
-        report |= _spell(f"macro_ap{percent(iou)}", macro)
-        for name, of_class in zip(CLASSES, per_class, strict=True):
-            report["classes"][name] |= _spell(f"ap{percent(iou)}", of_class)
-    return report
+    return report, numbers
+
+
+def headlines(report: Report) -> Report:
+    """Return what people compare rounds by: without classes, and intervals of the AP only."""
+    kept = {name: value for name, value in report.items() if name != "classes"}
+    for section in {section for section, _, _ in SECTIONS.values()} & set(kept):
+        kept[section] = {
+            name: value for name, value in kept[section].items() if not name.endswith(ENDS[1:])
+        }
+    return kept
 
 
 def flatten(report: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -93,51 +129,42 @@ def number(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 6)
 
 
-def curves_at(
-    truths: Sequence[GroundTruth], detections: Sequence[Detections], ious: Sequence[float]
-) -> dict[float, Weights]:
-    """Return the (C, 101) precision-recall curves at each IoU; NaN rows without truth."""
-    return {iou: precision_recall_curve(match_films(truths, detections, iou)) for iou in ious}
-
-
-def curve_table(curves: Mapping[float, Weights]) -> pd.DataFrame:
-    """Return a row (class, iou, recall, precision) per point; classes without truth have none."""
-    rows = [
-        (name, iou, number(recall), number(precision))
-        for iou, of_classes in curves.items()
-        for name, curve in zip(CLASSES, of_classes, strict=True)
-        if not np.isnan(curve[0])
-        for recall, precision in zip(RECALLS, curve, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["class", "iou", "recall", "precision"])
-
-
-def macro_interval(report: Report, iou: float) -> Interval:
-    """Return the macro AP of a report at one of its IoUs, with its interval."""
-    return Interval(*(report[f"macro_ap{percent(iou)}{end}"] for end in ENDS))
-
-
-def ap_table(report: Report, ious: Sequence[float]) -> pd.DataFrame:
-    """Return a row (class, iou, ap, low, high, boxes) per class with truth and IoU."""
-    rows = [
-        (name, iou, *(of_class[f"ap{percent(iou)}{end}"] for end in ENDS), of_class["boxes"])
-        for iou in ious
-        for name, of_class in report["classes"].items()
-        if of_class["boxes"]
-    ]
-    return pd.DataFrame(rows, columns=["class", "iou", "ap", "low", "high", "boxes"])
-
-
-def confusion_table(counts: NDArray[np.int64]) -> pd.DataFrame:
-    """Return a row (actual, predicted) per counted pair, as DVC's confusion template wants it."""
-    actual, predicted = np.nonzero(counts)
-    pairs = np.repeat(np.stack([actual, predicted], axis=1), counts[actual, predicted], axis=0)
-    names = np.array(AXIS, dtype=object)
-    return pd.DataFrame(names[pairs].reshape(-1, 2), columns=["actual", "predicted"])
-
-
 def _spell(name: str, interval: Interval) -> Report:
     return {name + end: number(value) for end, value in zip(ENDS, interval, strict=True)}
+
+
+def _average_precision(numbers: Sequence[Number], of: str, prefix: str) -> Report:
+    found: Report = {}
+    for one in numbers:
+        if (one.measure, one.of) == ("ap", of):
+            name = "coco_ap" if one.at == COCO else f"{prefix}ap{percent(float(one.at))}"
+            found |= _spell(name, one.interval)
+    return found
+
+
+def _sections(numbers: Sequence[Number]) -> Report:
+    report: Report = {}
+    for one in numbers:
+        section, first, of = SECTIONS.get(one.measure, ("", "", ""))
+        if one.of != of:
+            continue
+        name = first or one.at
+        if section not in ("rodeo", "calibration"):
+            name += percent(float(one.at))
+        report.setdefault(section, {}).update(_spell(name, one.interval))
+    return report
+
+
+def _calibrated(
+    truths: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    params: EvaluateParams,
+    groups: Mapping[str, str] | None,
+    calibration: Calibration,
+) -> list[Number]:
+    after = calibrate_films(detections, calibration)
+    numbers = measure_all(truths, after, calibration_measures(params), params, groups)
+    return [one._replace(measure=f"{one.measure}_calibrated") for one in numbers]
 
 
 def _sensitivity(matches: Matches, score: float) -> NDArray[np.float64]:

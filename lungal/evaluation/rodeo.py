@@ -115,7 +115,7 @@ def score_pairs(paired: Paired, weights: Weights) -> Weights:
 
     def summed(values: Weights | NDArray[np.bool_] | float) -> Weights:
         per_class = np.bincount(paired.label, of_film * values, minlength=len(CLASSES))
-        return np.append(per_class.sum(), per_class)
+        return np.append(per_class.sum(), per_class).astype(np.float64)  # of nothing it is int
 
     pairs = summed(1.0)
     left = weights @ paired.left_over

@@ -15,7 +15,11 @@ ADDRESSES = {
     "optuna": {"lungal/tuning", "lungal/tuning.py"},
     "label_studio_sdk": {"lungal/annotation/label_studio.py"},
     "cv2": {"lungal/data/images.py"},
-    "matplotlib": {"lungal/evaluation/figures.py", "lungal/evaluation/reader_figures.py"},
+    "matplotlib": {
+        "lungal/evaluation/figures.py",
+        "lungal/evaluation/froc_figures.py",
+        "lungal/evaluation/reader_figures.py",
+    },
     "fastapi": {"lungal/annotation/prediction_app.py"},
     "globox": {"lungal/data/interchange"},
     "cleanlab": {"lungal/evaluation/label_quality.py"},

@@ -10,8 +10,10 @@ import pytest
 from made_up_films import made_up
 from PIL import Image as Picture
 
-from lungal.evaluation import figures, report
+from lungal.evaluation import figures, plot_tables, report
 from lungal.evaluation.confusion import confusion
+from lungal.evaluation.froc_figures import froc_figure
+from lungal.evaluation.measures import ALL
 from lungal.params import EvaluateParams
 from lungal.records import CLASS_COLOURS, CLASSES
 
@@ -24,13 +26,17 @@ def films():
 
 
 def curves(films):
-    return figures.precision_recall(report.curves_at(*films, PARAMS.iou), [3] * 8)
+    return figures.precision_recall(plot_tables.curves_at(*films, PARAMS.iou), [3] * 8)
 
 
 def bars(films):
-    judged = report.evaluate(*films, PARAMS)
-    macro = {iou: report.macro_interval(judged, iou) for iou in PARAMS.iou}
-    return figures.average_precision(report.ap_table(judged, PARAMS.iou), macro)
+    judged, _ = report.evaluate(*films, PARAMS)
+    macro = {iou: plot_tables.macro_interval(judged, iou) for iou in PARAMS.iou}
+    return figures.average_precision(plot_tables.ap_table(judged, PARAMS.iou), macro)
+
+
+def froc(films):
+    return froc_figure(plot_tables.froc_table(*films, 0.4), 0.4)
 
 
 def matrix(films):
@@ -43,7 +49,7 @@ def sheet(films):
     return figures.contact_sheet(tiles, [f"film {k}" for k in range(5)])
 
 
-@pytest.mark.parametrize("draw", [curves, bars, matrix, sheet])
+@pytest.mark.parametrize("draw", [curves, bars, froc, matrix, sheet])
 def test_the_same_bytes_whatever_the_settings(draw, films):
     first = figures.encode_png(draw(films))
     with mpl.rc_context({"font.size": 20, "savefig.dpi": 33, "axes.facecolor": "red"}):
@@ -52,7 +58,7 @@ def test_the_same_bytes_whatever_the_settings(draw, films):
     assert "Software" not in Picture.open(io.BytesIO(first)).info
 
 
-@pytest.mark.parametrize("draw", [curves, bars, matrix])
+@pytest.mark.parametrize("draw", [curves, bars, froc, matrix])
 def test_no_films_are_drawn_too(draw):
     assert figures.encode_png(draw(([], []))).startswith(b"\x89PNG")
 
@@ -71,3 +77,10 @@ def test_dvc_draws_the_classes_in_the_same_colours(template):
     text = json.dumps(json.loads(path.read_text(encoding="utf-8")))
     scale = {"domain": list(CLASSES), "range": list(CLASS_COLOURS)}
     assert json.dumps(scale) in text
+
+
+def test_dvc_draws_froc_curves_in_the_same_colours_too():
+    path = Path(__file__).parents[2] / ".dvc" / "plots" / "froc.json"
+    scale = json.loads(path.read_text(encoding="utf-8"))["spec"]["encoding"]["color"]["scale"]
+    assert scale["domain"] == [ALL, *CLASSES]
+    assert scale["range"] == [figures.INK, *CLASS_COLOURS]

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from made_up_films import made_up, seen, truth
 
-from lungal.evaluation import report
+from lungal.evaluation import plot_tables, report
+from lungal.evaluation.calibration_fit import fit_calibration
 from lungal.evaluation.confusion import AXIS, confusion
+from lungal.evaluation.froc import RATES
+from lungal.evaluation.localisation import T_IOBB, T_IOU
+from lungal.evaluation.measures import ALL, MACRO, as_table, compare_all, measures
 from lungal.evaluation.precision_recall import average_precision, macro_ap
 from lungal.params import EvaluateParams
 from lungal.records import CLASSES
@@ -23,7 +27,7 @@ def films():
 
 @pytest.fixture(scope="module")
 def judged(films):
-    return report.evaluate(*films, PARAMS)
+    return report.evaluate(*films, PARAMS)[0]
 
 
 def test_counts_and_working_point_by_hand():
@@ -38,7 +42,7 @@ def test_counts_and_working_point_by_hand():
         seen("b", [ELSEWHERE], [0.8], [5]),
         seen("c", [ELSEWHERE, SQUARE], [0.7, 0.3], [0, 0]),
     ]
-    judged = report.evaluate(truths, found, PARAMS)
+    judged, _ = report.evaluate(truths, found, PARAMS)
     assert (judged["films"], judged["films_without_finding"], judged["boxes"]) == (4, 2, 3)
     assert judged["working_point"] == {
         "score": 0.3,
@@ -64,7 +68,7 @@ def test_it_says_what_the_metrics_say(films, judged):
 
 def test_it_is_strict_json_and_the_same_again(films, judged):
     text = json.dumps(judged, allow_nan=False)
-    assert text == json.dumps(report.evaluate(*films, PARAMS), allow_nan=False)
+    assert text == json.dumps(report.evaluate(*films, PARAMS)[0], allow_nan=False)
 
 
 def test_flat_names_for_a_tracker(judged):
@@ -76,23 +80,26 @@ def test_flat_names_for_a_tracker(judged):
 
 
 def test_no_films_at_all():
-    judged = report.evaluate([], [], PARAMS)
+    judged, numbers = report.evaluate([], [], PARAMS)
     assert judged["macro_ap40"] == 0
     assert judged["working_point"]["sensitivity"] is None
     assert judged["working_point"]["false_positives_per_film"] is None
-    assert report.ap_table(judged, PARAMS.iou).empty
-    assert report.curve_table(report.curves_at([], [], PARAMS.iou)).empty
+    assert plot_tables.ap_table(judged, PARAMS.iou).empty
+    assert plot_tables.curve_table(plot_tables.curves_at([], [], PARAMS.iou)).empty
+    assert plot_tables.froc_table([], [], 0.4).empty
+    assert judged["sensitivity"]["fp100"] is None
+    assert set(as_table(numbers)["measure"]) == {"ap", "rodeo"}  # theirs are 0, the rest undefined
 
 
 def test_curves_average_to_the_ap(films, judged):
-    table = report.curve_table(report.curves_at(*films, PARAMS.iou))
+    table = plot_tables.curve_table(plot_tables.curves_at(*films, PARAMS.iou))
     assert set(table["class"]) == set(CLASSES[:6])
     means = table.groupby(["class", "iou"])["precision"].mean()
     assert means["Mass", 0.4] == pytest.approx(judged["classes"]["Mass"]["ap40"], abs=1e-5)
 
 
 def test_bars_have_a_row_per_class_with_truth(judged):
-    table = report.ap_table(judged, PARAMS.iou)
+    table = plot_tables.ap_table(judged, PARAMS.iou)
     assert len(table) == 6 * len(PARAMS.iou)
     row = table[(table["class"] == "Mass") & (table["iou"] == 0.5)].iloc[0]
     mass = judged["classes"]["Mass"]
@@ -101,9 +108,93 @@ def test_bars_have_a_row_per_class_with_truth(judged):
 
 def test_the_confusion_table_has_a_row_per_pair(films):
     counts = confusion(*films, score=0.3, iou=0.4)
-    table = report.confusion_table(counts)
+    table = plot_tables.confusion_table(counts)
     assert len(table) == counts.sum()
     again = table.value_counts()
     assert again["Mass", "Mass"] == counts[4, 4]
     assert again["background", "Mass"] == counts[-1, 4]
     assert set(table["actual"]) <= set(AXIS)
+
+
+def test_the_sections_say_what_the_table_says(films):
+    judged, numbers = report.evaluate(*films, PARAMS)
+    table = as_table(numbers).set_index(["measure", "at", "class"])
+    for rate in RATES:
+        name = f"fp{report.percent(rate)}"
+        row = table.loc["sensitivity", f"{rate:g}", MACRO]
+        found = [judged["sensitivity"][name + end] for end in report.ENDS]
+        assert found == row.tolist()
+    for measure, thresholds in (("iou", T_IOU), ("iobb", T_IOBB)):
+        for threshold in thresholds:
+            name = f"{measure}{report.percent(threshold)}"
+            for section, of in (("localisation", "accuracy"), ("false_positives", of_false)):
+                row = table.loc[f"{of}_{measure}", f"{threshold:g}", MACRO]
+                assert judged[section][name] == row["value"]
+    assert judged["rodeo"]["total"] == table.loc["rodeo", "total", ALL]["value"]
+    assert set(judged["calibration"]) == {"d_ece", "d_ece_low", "d_ece_high"} | {
+        "brier",
+        "brier_low",
+        "brier_high",
+    }
+    assert (table["low"] <= table["value"]).all()
+    assert (table["value"] <= table["high"]).all()
+
+
+of_false = "false_positives"
+
+
+def test_calibration_is_measured_before_and_after(films):
+    calibration = fit_calibration(*films, iou=PARAMS.working_iou)
+    judged, _ = report.evaluate(*films, PARAMS, None, calibration)
+    before, after = judged["calibration"]["d_ece"], judged["calibration"]["d_ece_calibrated"]
+    assert after < before
+    assert judged["macro_ap40"] == report.evaluate(*films, PARAMS)[0]["macro_ap40"]
+
+
+def test_headlines_are_short(judged):
+    kept = report.headlines(judged)
+    assert "classes" not in kept
+    assert kept["macro_ap40_low"] == judged["macro_ap40_low"]
+    assert set(kept["sensitivity"]) == {"fp10", "fp25", "fp50", "fp100", "fp200"}
+    assert set(kept["rodeo"]) == {"total", "localisation", "shape", "classification"}
+    assert kept["working_point"] == judged["working_point"]
+    assert judged["sensitivity"]["fp10_low"] is not None
+
+
+def test_the_coco_ap_is_the_mean_over_coco_s_overlaps(films, judged):
+    expected = np.mean([average_precision(*films, iou) for iou in np.linspace(0.5, 0.95, 10)], 0)
+    assert judged["coco_ap"] == pytest.approx(np.nanmean(expected), abs=1e-6)
+    assert judged["classes"]["Mass"]["coco_ap"] == pytest.approx(expected[4], abs=1e-6)
+
+
+def test_two_models_are_compared_on_the_same_draws(films):
+    truths, good = films
+    worse = [
+        seen(d.image_id, d.boxes + np.float32(30), d.scores, d.labels) if number % 2 else d
+        for number, d in enumerate(good)
+    ]
+    options = (measures(PARAMS), PARAMS)
+    same = compare_all(truths, good, good, *options)
+    assert {value for one in same for value in one.interval if value == value} == {0.0}
+    numbers = compare_all(truths, good, worse, *options)
+    by_name = {(one.measure, one.at, one.of): one.interval for one in numbers}
+    judged, other = (report.evaluate(truths, found, PARAMS)[0] for found in (good, worse))
+    assert by_name["ap", "0.4", MACRO].value == pytest.approx(
+        judged["macro_ap40"] - other["macro_ap40"], abs=1e-6
+    )
+    assert by_name["ap", "0.4", MACRO].low > 0
+    assert len(numbers) == len(same)
+
+
+def test_the_froc_table_steps_by_hand():
+    truths = [truth("a", [SQUARE, ELSEWHERE], [0, 0]), truth("b", [], [])]
+    found = [
+        seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], [0.9, 0.8, 0.5], [0, 0, 0]),
+        seen("b", [SQUARE], [0.4], [3]),
+    ]
+    table = plot_tables.froc_table(truths, found, 0.5)
+    of_class = table[table["class"] == CLASSES[0]]
+    assert of_class["false_positives"].tolist() == [0, 0.5, 4]
+    assert of_class["sensitivity"].tolist() == [0.5, 1, 1]
+    assert of_class["score"].tolist()[:2] == [0.9, 0.5]
+    assert set(table["class"]) == {ALL, CLASSES[0]}

@@ -120,7 +120,9 @@ def class_worth(pool: Pool, precision: Mapping[str, float]) -> NDArray[np.float6
 
 def worth_of(stratum: str, worth: NDArray[np.float64], pool: Pool) -> NDArray[np.float64]:
     """Return the (N,) worth of the films for a class by name, or for ANY."""
-    return pool.scores if stratum == ANY else np.asarray(worth[:, CLASSES.index(stratum)])
+    if stratum == ANY:
+        return pool.scores
+    return np.asarray(worth[:, CLASSES.index(stratum)])
 
 
 def quotas(worth: NDArray[np.float64], pool: Pool, films: int, *, alone: bool) -> dict[str, int]:
