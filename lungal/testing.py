@@ -76,13 +76,14 @@ def make_evidence(image_id: str, count: int) -> Evidence:
     )
 
 
-def make_pool(films: int, *, labelled: int = 6, length: int = 8) -> Pool:
+def make_pool(films: int, *, labelled: int = 6, length: int = 8, doubts: bool = True) -> Pool:
     """Return a pool of so many films, two of each patient, that depends on the numbers alone.
 
     Args:
         films: of the pool.
         labelled: films whose embeddings are known as well.
         length: of an embedding.
+        doubts: whether the strategy's scores by class are known.
     """
     random = np.random.default_rng([films, labelled, length])
     names = tuple(f"{number // 2:08d}_{number % 2:03d}" for number in range(films))
@@ -94,12 +95,12 @@ def make_pool(films: int, *, labelled: int = 6, length: int = 8) -> Pool:
         patients=tuple(name[:8] for name in names),
         scores=random.uniform(0, 1, films),
         class_scores=class_scores,
-        class_doubts=np.where(shown, 1 - class_scores, 0).astype(np.float32),
         findings=(random.random(shown.shape) < 0.2) & known[:, None],
         known=known,
         labelled_class_scores=random.uniform(0, 1, (labelled, len(CLASSES))).astype(np.float32),
         embeddings=random.normal(0, 1, (films, length)).astype(np.float32),
         labelled_embeddings=random.normal(0, 1, (labelled, length)).astype(np.float32),
+        class_doubts=np.where(shown, 1 - class_scores, 0).astype(np.float32) if doubts else None,
     )
 
 
@@ -349,7 +350,7 @@ class SelectorContract:
             pool,
             scores=np.zeros(30),
             class_scores=np.zeros_like(pool.class_scores),
-            class_doubts=np.zeros_like(pool.class_doubts),
+            class_doubts=np.zeros_like(pool.class_scores),
             findings=np.zeros_like(pool.findings),
             known=np.zeros_like(pool.known),
         )

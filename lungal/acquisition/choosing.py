@@ -13,7 +13,7 @@ from lungal.acquisition.contradiction import peaks
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.pool import Choice, Pool
 from lungal.acquisition.protocol import Acquisition
-from lungal.acquisition.selection import build_selector
+from lungal.acquisition.selection import BY_CLASS, build_selector
 from lungal.acquisition.strategies import build
 from lungal.boxes import FloatArray
 from lungal.errors import SelectionError
@@ -97,7 +97,6 @@ def gather(
         patients=tuple(patients[name] for name in names),
         scores=np.array([strategy(film) for film in films], np.float64),
         class_scores=_profiles((film.detections for film in films), params),
-        class_doubts=_class_doubts(films, strategy, params),
         findings=np.array(
             [[name in (film.findings or ()) for name in CLASSES] for film in films], bool
         ).reshape(-1, len(CLASSES)),
@@ -105,6 +104,9 @@ def gather(
         embeddings=embeddings,
         labelled_embeddings=labelled_embeddings,
         labelled_class_scores=_profiles(known, params),
+        class_doubts=_class_doubts(films, strategy, params)
+        if params.selector in BY_CLASS
+        else None,
     )
 
 

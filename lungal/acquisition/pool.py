@@ -21,10 +21,11 @@ class Pool:
     patients: tuple[str, ...]  # (N,)
     scores: NDArray[np.float64]  # (N,) in [0, 1], the strategy's
     class_scores: FloatArray  # (N, C) score of the surest detection of each class, 0 without
-    class_doubts: FloatArray  # (N, C) the strategy's score for each class alone, 0 without
     findings: NDArray[np.bool_]  # (N, C) named by the film's report
     known: NDArray[np.bool_]  # (N,) whether there is a report
     labelled_class_scores: FloatArray  # (M, C) as class_scores, of the labelled films
+    class_doubts: FloatArray | None = None
+    """(N, C), the strategy's score for each class alone, 0 without; for selectors in BY_CLASS."""
     embeddings: FloatArray | None = None  # (N, E)
     labelled_embeddings: FloatArray | None = None  # (M, E)
 

@@ -24,6 +24,10 @@ SELECTORS: Mapping[str, Callable[[SelectParams], Selector]] = {
 }
 
 
+BY_CLASS = frozenset({"claspd"})
+"""Selectors that look at `Pool.class_doubts`, which take as long to find as all the rest."""
+
+
 def build_selector(params: SelectParams) -> Selector:
     """Return the selector that `params.selector` names.
 

@@ -63,6 +63,16 @@ def build(params: SelectParams, weights: tuple[float, ...] | None = None) -> Acq
     return STRATEGIES[params.strategy](params, how)
 
 
+def select_for_one_look(params: SelectParams) -> SelectParams:
+    """Return parameters for a film of which nothing is known but what one detector sees.
+
+    A strategy that needs more gives way to least confidence, and a measured difficulty to none.
+    """
+    strategy = "least_confidence" if params.strategy in NEEDS else params.strategy
+    difficulty = "none" if params.difficulty == "validation" else params.difficulty
+    return params.model_copy(update={"strategy": strategy, "difficulty": difficulty})
+
+
 def precision_of(params: SelectParams) -> Mapping[str, float]:
     """Return how often the report's word for each finding is right: NIH's, but for those given.
 

@@ -59,11 +59,11 @@ def serve_predictions(
 
 
 def _service(model: str, folder: Path, url: str | None) -> "PredictionService":
-    from lungal.acquisition.strategies import build
+    from lungal.acquisition.strategies import build, select_for_one_look
     from lungal.annotation.prediction_service import PredictionService
 
     params = load_params(ROOT / "params.yaml")
-    films, acquisition = _films(url), build(params.select)
+    films, acquisition = _films(url), build(select_for_one_look(params.select))
     found = _model_folder(model, folder)
     from lungal.detectors.tfod.infer import SavedModelDetector
 

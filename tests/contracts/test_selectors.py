@@ -37,7 +37,7 @@ class EachSelector(SelectorContract):
             pool,
             scores=np.full(24, 0.5),
             class_scores=np.full_like(pool.class_scores, 0.5),
-            class_doubts=np.full_like(pool.class_doubts, 0.5),
+            class_doubts=np.full_like(pool.class_scores, 0.5),
             findings=np.zeros_like(pool.findings),
             embeddings=np.ones_like(pool.embeddings),
         )

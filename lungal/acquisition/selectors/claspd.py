@@ -19,6 +19,7 @@ from lungal.acquisition.selectors.k_centre import farthest_first
 from lungal.acquisition.selectors.topk import one_a_patient
 from lungal.acquisition.selectors.unit import unit_rows
 from lungal.boxes import FloatArray
+from lungal.errors import SelectionError
 from lungal.records import CLASSES
 
 ANY = "any"
@@ -112,10 +113,16 @@ class Claspd:
 
 
 def class_worth(pool: Pool, precision: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the (N, C) worth of each film for each class, 0 where it has nothing of it."""
+    """Return the (N, C) worth of each film for each class, 0 where it has nothing of it.
+
+    Raises:
+        SelectionError: if the pool was gathered without the strategy's scores by class.
+    """
+    if pool.class_doubts is None:
+        raise SelectionError("claspd needs class_doubts of the pool, and it was made without them")
     trust = np.array([precision[name] for name in CLASSES])
     overlooked = pool.findings * trust * (1.0 - pool.class_scores.astype(np.float64))
-    return np.maximum(pool.class_doubts.astype(np.float64), overlooked)
+    return np.asarray(np.maximum(pool.class_doubts.astype(np.float64), overlooked))
 
 
 def worth_of(stratum: str, worth: NDArray[np.float64], pool: Pool) -> NDArray[np.float64]:
