@@ -1,7 +1,7 @@
 """How well two looks at one film agree on a box: on where it is, and on what it is.
 
-The measure is that of Yu, Zhu, Yang, Wang, Zhang & Chen 2022, "Consistency-based Active Learning
-for Object Detection" (CALD), equations 1 to 3:
+The measure is that of Yu, Zhu, Yang & Chen 2022, "Consistency-based Active Learning for Object
+Detection" (CALD):
 
     m = IoU + 1/2 (1 - JS(P, Q)) (p + q)        in [0, 2]
 

@@ -19,8 +19,8 @@ RANGE = 0.2
 def difficulty(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> list[float]:
     """Return the (C,) difficulty of each class in [0, 1], on films whose truth is known.
 
-    Yang, Huang & Crowley 2024, "Plug and Play Active Learning for Object Detection" (PPAL),
-    section 3.2: the quality of a detected box is p^xi IoU^(1 - xi), a class's difficulty is 1 less
+    Yang, Huang & Crowley 2024, "Plug and Play Active Learning for Object Detection" (PPAL):
+    the quality of a detected box is p^xi IoU^(1 - xi), a class's difficulty is 1 less
     the mean quality of its boxes. The paper takes a running mean over the anchors of the training
     batches; here each true box of the validation films has the quality of the best detection of
     its class, and 0 without one, so that no training is needed and films are judged that were not
@@ -44,7 +44,7 @@ def difficulty(truths: Sequence[GroundTruth], detections: Sequence[Detections]) 
 def class_weights(difficulties: Sequence[float]) -> tuple[float, ...]:
     """Return what a doubt about each class counts, in (0, 1]; the most difficult counts 1.
 
-    PPAL, equation 4: w = 1 + alpha beta log(1 + gamma d), gamma = e^(1 / alpha) - 1, which rises
+    PPAL: w = 1 + alpha beta log(1 + gamma d), gamma = e^(1 / alpha) - 1, which rises
     from 1 to 1 + beta; here over its largest value, so that a doubt stays in [0, 1]. That ranks
     films as the paper does.
     """

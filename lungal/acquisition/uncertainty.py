@@ -64,7 +64,7 @@ def entropy(evidence: Evidence) -> list[Doubt]:
     Each class of the detector is a question of its own, answered with yes by p, so that a box has
     an entropy h(p) = -p log2 p - (1 - p) log2 (1 - p) for each class; the largest counts. Where
     the scores of the other classes are not known, the box's own counts. Binary entropy of a box:
-    Yang, Huang & Crowley 2024, "Plug and Play Active Learning for Object Detection", section 3.2.
+    Yang, Huang & Crowley 2024, "Plug and Play Active Learning for Object Detection" (PPAL).
     """
     found = evidence.detections
     scores = found.scores[:, None] if found.class_scores is None else found.class_scores

@@ -177,13 +177,17 @@ def test_k_centre_by_hand():
     assert farthest_first(line[:0], line, 2, first=0) == []
 
 
-def test_k_centre_in_blocks_is_the_same(monkeypatch):
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize("patients", [500, 60])
+def test_k_centre_is_the_same_in_blocks_of_any_size(monkeypatch, block, patients):
     random = np.random.default_rng(0)
-    films, known = (random.normal(0, 1, (n, 4)).astype(np.float32) for n in (50, 9))
-    whole = farthest_first(films, known, 10, first=0)
-    monkeypatch.setattr(k_centre, "BLOCK", 30)
-    blocks = farthest_first(films, known, 10, first=0)
-    assert [film for film, _ in blocks] == [film for film, _ in whole]
+    heaps = random.normal(0, 3, (20, 4))[random.integers(0, 20, 500)]
+    films = (heaps + random.normal(0, 0.3, heaps.shape)).astype(np.float32)
+    known, groups = films[:9] + np.float32(0.1), np.arange(500) % patients
+    plain = plain_k_centre(films, known, 40, 0, groups)
+    monkeypatch.setattr(k_centre, "BLOCK", block)
+    blocks = farthest_first(films, known, 40, first=0, groups=groups)
+    assert [film for film, _ in blocks] == [film for film, _ in plain]
 
 
 def test_coreset_covers_two_heaps_and_spares_what_is_labelled():

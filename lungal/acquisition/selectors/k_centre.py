@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lungal.boxes import FloatArray
 
-BLOCK = 1 << 22
-"""Distances held at a time while the centres that are known already are gone through."""
+BLOCK = 256
+"""Films whose distances are worked out together."""
 
 
 def farthest_first(
@@ -25,8 +25,9 @@ def farthest_first(
 ) -> list[tuple[int, float]]:
     """Choose films greedily, each the farthest from the centres and from those chosen before.
 
-    Reads the films once for each choice and keeps a number for each, so that time grows with
-    films times budget and memory with films alone. Of equally far films the first is taken.
+    Of equally far films the first is taken. Memory grows with the films alone, and time at worst
+    with films times centres; most films lie so near to something early on that their distances to
+    later choices are never looked at.
 
     Args:
         films: (N, E) float32.
@@ -39,42 +40,66 @@ def farthest_first(
     Returns:
         Index and distance of each choice, Euclidean; the first has inf if there was no centre.
     """
-    squares = np.einsum("ne,ne->n", films, films)
-    left = _to_nearest(films, squares, centres)  # squared; -1 for films that are out
     patients = None if groups is None else _Patients(groups)
+    nearest = _Nearest(films, centres, budget)
     chosen: list[tuple[int, float]] = []
     while len(chosen) < budget and len(films):
-        film = first if not chosen and not len(centres) else int(left.argmax())
-        if left[film] < 0:
+        cold = not chosen and not len(centres)
+        film, squared = (first, np.inf) if cold else nearest.farthest()
+        if squared < 0:
             break
-        chosen.append((film, float(np.sqrt(left[film]))))
-        np.minimum(left, _to(films, squares, film), out=left)
-        left[film if patients is None else patients.of(film)] = -1
+        chosen.append((film, float(np.sqrt(squared))))
+        nearest.add(film, out=film if patients is None else patients.of(film))
     return chosen
 
 
-def _to(films: FloatArray, squares: FloatArray, film: int) -> FloatArray:
-    # |x - c|^2 = |x|^2 + |c|^2 - 2 x.c, in place: nothing but (N,) numbers is allocated.
-    distances = films @ films[film]
-    distances *= -2
-    distances += squares
-    distances += squares[film]
-    return np.asarray(np.maximum(distances, 0, out=distances), np.float32)
+class _Nearest:
+    """How far each film is from the nearest centre, worked out where it may matter.
 
+    A distance to the nearest centre only falls as centres are added. So an old one is at least as
+    great as the present one, and a block of films whose greatest old distance is below another's
+    present one does not hold the farthest film. A block that may hold it catches up with all
+    centres that it has missed at once.
+    """
 
-def _to_nearest(films: FloatArray, squares: FloatArray, centres: FloatArray) -> FloatArray:
-    nearest = np.full(len(films), np.inf, np.float32)
-    if not len(centres):
-        return nearest
-    centre_squares = np.einsum("me,me->m", centres, centres)
-    step = max(1, BLOCK // len(centres))
-    for start in range(0, len(films), step):
-        block = slice(start, start + step)
-        distances = films[block] @ centres.T
+    def __init__(self, films: FloatArray, centres: FloatArray, budget: int) -> None:
+        self._films, self._squares = films, np.einsum("ne,ne->n", films, films)
+        room = np.zeros((min(budget, len(films)), films.shape[1]), np.float32)
+        self._centres = np.concatenate([centres, room])
+        self._lengths = np.einsum("me,me->m", self._centres, self._centres)
+        self._count = len(centres)
+        self._left = np.full(len(films), np.inf, np.float32)  # squared; -1 for films that are out
+        blocks = -(-len(films) // BLOCK)
+        self._most = np.full(blocks, np.inf, np.float32)  # at least the greatest of a block
+        self._caught_up = np.zeros(blocks, np.int64)  # with so many centres
+
+    def add(self, film: int, out: int | NDArray[np.int64]) -> None:
+        """Make a film a centre, and let some films be chosen no more."""
+        self._centres[self._count] = self._films[film]
+        self._lengths[self._count] = self._squares[film]
+        self._count += 1
+        self._left[out] = -1
+
+    def farthest(self) -> tuple[int, float]:
+        """Return the film that lies farthest and its squared distance; -1 if all are out."""
+        while True:
+            block = int(self._most.argmax())
+            films = slice(block * BLOCK, (block + 1) * BLOCK)
+            if self._caught_up[block] == self._count:
+                film = films.start + int(self._left[films].argmax())
+                return film, float(self._left[film])
+            self._catch_up(block, films)
+
+    def _catch_up(self, block: int, films: slice) -> None:
+        # |x - c|^2 = |x|^2 + |c|^2 - 2 x.c
+        missed = slice(self._caught_up[block], self._count)
+        distances = self._films[films] @ self._centres[missed].T
         distances *= -2
-        distances += centre_squares
-        nearest[block] = distances.min(axis=1) + squares[block]
-    return np.maximum(nearest, 0, out=nearest)
+        distances += self._lengths[missed]
+        nearest = distances.min(axis=1) + self._squares[films]
+        left = self._left[films]
+        np.minimum(left, np.maximum(nearest, 0), out=left)
+        self._most[block], self._caught_up[block] = left.max(), self._count
 
 
 class _Patients:

@@ -34,7 +34,7 @@ class Ppal:
         d_c(i, j) = 1 - cos(e_i, e_j) if j shows c, else 2
 
     and the distance of two films is the mean of d(i -> j) and d(j -> i): the paper's category
-    conditioned matching similarity (equations 5 to 7). Where the paper compares the features of
+    conditioned matching similarity. Where the paper compares the features of
     single boxes, ours compares the embeddings e of whole films, as these are what a detector
     gives; so a class is shown once, by its surest detection. A film that shows nothing is compared
     by its embedding alone. The medoids are found as in the paper's code: begin with a greedy
