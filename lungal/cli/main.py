@@ -14,6 +14,7 @@ from lungal.cli import data, label_studio, labels, track
 from lungal.cli.demo import demo
 from lungal.cli.detect import detect
 from lungal.cli.doctor import doctor
+from lungal.cli.evaluate import evaluate
 from lungal.cli.promote import promote
 from lungal.cli.pull import pull
 from lungal.cli.queue import queue
@@ -41,6 +42,7 @@ app.command()(status)
 app.command()(readers)
 app.command()(promote)
 app.command()(detect)
+app.command()(evaluate)
 app.command()(doctor)
 app.command()(serve_predictions)
 app.add_typer(label_studio.app, name="label-studio")

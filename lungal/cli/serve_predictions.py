@@ -16,7 +16,8 @@ from rich.console import Console
 from lungal.annotation.pseudonyms import load_pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.cli.connection import ROOT, Url, connect
-from lungal.errors import DetectorError, ParamsError, ServerError
+from lungal.cli.model import find_model
+from lungal.errors import ParamsError, ServerError
 from lungal.params import load_params
 from lungal.paths import load_paths
 
@@ -31,7 +32,8 @@ PASSWORD = "LUNGAL_PREDICTIONS_PASSWORD"  # noqa: S105  the variable's name
 def serve_predictions(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = PORT,
     model: Annotated[
-        str, typer.Option(help="champion, candidate, or a folder as `dvc repro train` writes it.")
+        str,
+        typer.Option(help="champion, candidate, a registered version, or a model folder."),
     ] = "champion",
     host: Annotated[
         str,
@@ -64,7 +66,7 @@ def _service(model: str, folder: Path, url: str | None) -> "PredictionService":
 
     params = load_params(ROOT / "params.yaml")
     films, acquisition = _films(url), build(select_for_one_look(params.select))
-    found = _model_folder(model, folder)
+    found = find_model(model, folder)
     from lungal.detectors.tfod.infer import SavedModelDetector
 
     detector = SavedModelDetector(found, params.detect)
@@ -88,24 +90,6 @@ def _films(url: str | None) -> "ProjectFilms":
         OwnServer(where),
         server.document_root if local else None,
     )
-
-
-def _model_folder(model: str, folder: Path) -> Path:
-    from lungal.tracking.models import CANDIDATE, CHAMPION
-
-    if model not in (CHAMPION, CANDIDATE):
-        return Path(model)
-    from lungal.tracking import MlflowRegistry, tracking_uri
-
-    registry = MlflowRegistry(tracking_uri(ROOT, os.environ))
-    version = registry.version(model)
-    if version is None:
-        makes = "`lungal promote` makes one" if model == CHAMPION else "`dvc repro` trains one"
-        raise DetectorError(
-            f"there is no {model} in the registry; {makes}; "
-            "or serve a model folder: --model models/detector"
-        )
-    return registry.detector(version, folder)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -117,6 +117,14 @@ def prepare(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (size, size), interpolation=shrink), np.uint8)
 
 
+def brightness(pixels: Pixels, size: int) -> float:
+    """Return the mean grey value, 0 to 255, of a film as `prepare` leaves it, without padding."""
+    height, width = pixels.shape
+    scale = prepared_scale(width, height, size)
+    inside = prepare(pixels, size)[: max(1, round(height * scale)), : max(1, round(width * scale))]
+    return float(inside.mean())
+
+
 def prepared_scale(width: int, height: int, size: int) -> float:
     """Return what film pixels are multiplied with to become pixels of `prepare`'s square."""
     return size / max(width, height)

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungal.boxes import FloatArray
 from lungal.errors import EvaluationError
 from lungal.records import CLASSES, Detections
 
@@ -126,27 +127,42 @@ def calibrate(detections: Detections, calibration: Calibration) -> Detections:
     Raises:
         EvaluationError: if a score is not finite.
     """
-    check_finite(detections)
-    scores = np.zeros(len(detections), np.float64)
-    for label in np.unique(detections.labels):
-        mine = detections.labels == label
-        scores[mine] = calibration.curves[label](detections.scores[mine])
-    risen = scores.astype(np.float32)
-    order = np.argsort(-risen, kind="stable")
-    return replace(
-        detections,
-        boxes=detections.boxes[order],
-        scores=risen[order],
-        labels=detections.labels[order],
-        class_scores=None
-        if detections.class_scores is None
-        else _per_class(detections.class_scores, calibration)[order],
-    )
+    return calibrate_films([detections], calibration)[0]
 
 
 def calibrate_films(films: Iterable[Detections], calibration: Calibration) -> list[Detections]:
-    """Return the calibrated detections of each film, in the same order; see `calibrate`."""
-    return [calibrate(film, calibration) for film in films]
+    """Return the calibrated detections of each film, in the same order; see `calibrate`.
+
+    Each curve is asked once for all films, so that a large pool takes seconds.
+    """
+    given = list(films)
+    for film in given:
+        check_finite(film)
+    known = [film.class_scores for film in given if film.class_scores is not None]
+    scores = np.concatenate([np.zeros(0, np.float32), *(film.scores for film in given)])
+    labels = np.concatenate([np.zeros(0, np.int32), *(film.labels for film in given)])
+    columns = np.concatenate([np.zeros((0, len(CLASSES)), np.float32), *known])
+    for label, curve in enumerate(calibration.curves):
+        mine = labels == label
+        scores[mine] = curve(scores[mine])
+        columns[:, label] = curve(columns[:, label])
+    ends = np.cumsum([len(film) for film in given])
+    rows = iter(np.split(columns, np.cumsum([len(table) for table in known])))
+    return [  # of no films numpy makes one part
+        _rescore(film, of_film, None if film.class_scores is None else next(rows))
+        for film, of_film in zip(given, np.split(scores, ends[:-1]), strict=False)
+    ]
+
+
+def _rescore(film: Detections, scores: FloatArray, class_scores: FloatArray | None) -> Detections:
+    order = np.argsort(-scores, kind="stable")
+    return replace(
+        film,
+        boxes=film.boxes[order],
+        scores=scores[order],
+        labels=film.labels[order],
+        class_scores=None if class_scores is None else class_scores[order],
+    )
 
 
 def check_finite(detections: Detections) -> None:
@@ -182,13 +198,6 @@ def from_json(document: object) -> Calibration:
     if not isinstance(curves, dict) or set(curves) != set(CLASSES):
         raise EvaluationError(f"a calibration must have a curve of each of {', '.join(CLASSES)}")
     return Calibration(tuple(_curve(curves[name]) for name in CLASSES), iou)
-
-
-def _per_class(class_scores: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:
-    columns = [
-        curve(column) for curve, column in zip(calibration.curves, class_scores.T, strict=True)
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _listed(curve: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ if it found a finding of its class at an overlap, by the matching that average p
 second box on a finding that is found already is wrong.
 
 Isotonic regression calls what it has only seen right "always right". Its targets are therefore
-Platt's (1999, section 2.2): (H + 1) / (H + 2) for each of H hits and 1 / (M + 2) for each of M
-misses, in the place of 1 and 0.
+Platt's (1999): (H + 1) / (H + 2) for each of H hits and 1 / (M + 2) for each of M misses, in the
+place of 1 and 0.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,15 +1,16 @@
 """Localisation accuracy and average false positives, as Wang et al. 2017 define them.
 
-ChestX-ray8 (CVPR 2017, section 4.2, Table 4; the arXiv version's Table 7 for IoU): a finding is
-localised if a detected box of its class has IoU > T(IoU) with it, or, in the other tables, if
-IoBB > T(IoBB). IoBB is the intersection over the area of the detected box. Then, for each class,
+ChestX-ray8 (CVPR 2017), Table 4, and Table 7 of the arXiv version. A finding is localised if a
+detected box of its class has IoU > T(IoU) with it or, in the tables of IoBB, IoBB > T(IoBB). IoBB
+is the intersection over the area of the detected box. Then, for each class,
 
     Acc(T) = its true boxes that are localised / its true boxes,
     AFP(T) = its detected boxes that localise nothing / films.
 
 All films count in AFP, not only those with the class. The paper does not print the divisor, but
-its numbers do: 55 of the 56 AFP of Table 7 are whole numbers over 984, which is the number of
-annotated boxes; a film with two boxes entered twice. Here every film enters once.
+its numbers show it: 55 of the 56 AFP of Table 7 are whole numbers over 984 (the last is printed
+with too few decimals). That is the number of annotated boxes, as if a film with two boxes had
+entered twice. Here every film enters once.
 
 What differs from the matching of average precision: the overlap must be larger than T, not equal;
 a box may be localised by several detections, none of which is then false; scores play no part.

@@ -121,8 +121,7 @@ def weighted_ap(
     if not labels:
         return 0.0
     counts = np.bincount(labels, minlength=len(CLASSES))
-    at = match_films_at(truths, detections, ious)
-    per_class = np.mean([precision_recall_curve(matches).mean(axis=1) for matches in at], axis=0)
+    per_class = coco_ap(truths, detections, ious)
     there = counts > 0
     return float(np.average(per_class[there], weights=counts[there]))
 
@@ -133,14 +132,18 @@ def macro(curves: Weights) -> float:
     return float(judged.mean()) if len(judged) else 0.0
 
 
-def coco_ap(truths: Sequence[GroundTruth], detections: Iterable[Detections]) -> FloatArray:
-    """Return the (C,) float32 AP of each class, averaged over COCO_IOUS; NaN without truth.
+def coco_ap(
+    truths: Sequence[GroundTruth],
+    detections: Iterable[Detections],
+    ious: Sequence[float] = COCO_IOUS,
+) -> FloatArray:
+    """Return the (C,) float32 AP of each class, averaged over overlaps; NaN without truth.
 
     Equal to pycocotools' COCOeval (its first number, before its mean over classes) to 1e-6.
 
     Raises:
         EvaluationError: if a film comes twice.
     """
-    at = match_films_at(truths, detections, COCO_IOUS)
+    at = match_films_at(truths, detections, ious)
     curves = [precision_recall_curve(matches) for matches in at]
     return np.asarray(np.mean(curves, axis=(0, 2)), np.float32)

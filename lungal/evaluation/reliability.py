@@ -1,8 +1,8 @@
 """How far scores are from how often they are right: D-ECE and the Brier score.
 
-D-ECE (Kueppers et al. 2020, "Multivariate Confidence Calibration for Object Detection", equation
-5, by the score alone): detections are put into M equal bins by score; of each bin m the share that
-is right, prec(m), is compared with its mean score, conf(m):
+D-ECE (Kueppers et al. 2020, "Multivariate Confidence Calibration for Object Detection", here by the
+score alone): detections are put into M equal bins by score; of each bin m the share that is right,
+prec(m), is compared with its mean score, conf(m):
 
     D-ECE = sum over m of |D_m| / |D| * |prec(m) - conf(m)|.
 
@@ -30,7 +30,7 @@ from lungal.evaluation.precision_recall import Weights
 from lungal.records import CLASSES, Detections, GroundTruth
 
 BINS = 20
-"""Bins over [0, 1], as in the paper."""
+"""Bins over [0, 1]. The value depends on them, so they are no parameter."""
 
 
 def class_d_ece_at(iou: float, bins: int = BINS) -> Metric:

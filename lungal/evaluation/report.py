@@ -43,6 +43,10 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
 """Which number of a measure is in the report: section, the name's first part, of what."""
 
 
+UNSEEN = {"classes", "false_positives"}
+"""What the tables and the tracker hold and the headlines do not."""
+
+
 def percent(iou: float) -> str:
     """Spell an IoU as it stands in names of metrics: 0.4 is "40"."""
     return f"{100 * iou:.3g}"
@@ -104,12 +108,14 @@ def evaluate(
 
 
 def headlines(report: Report) -> Report:
-    """Return what people compare rounds by: without classes, and intervals of the AP only."""
-    kept = {name: value for name, value in report.items() if name != "classes"}
+    """Return what people compare rounds by: few enough numbers for `dvc metrics diff`.
+
+    Classes, false positives at T(IoU) and the intervals of all but the AP are left out.
+    """
+    kept = {name: value for name, value in report.items() if name not in UNSEEN}
     for section in {section for section, _, _ in SECTIONS.values()} & set(kept):
-        kept[section] = {
-            name: value for name, value in kept[section].items() if not name.endswith(ENDS[1:])
-        }
+        numbers = kept[section].items()
+        kept[section] = {name: value for name, value in numbers if not name.endswith(ENDS[1:])}
     return kept
 
 

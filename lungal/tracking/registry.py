@@ -14,6 +14,7 @@ from lungal.tracking.store import connect, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as Registered
 
 TEST_HASH = "lungal.test_hash"
 """Tag of a version: the hash of the test set it was judged on."""
@@ -53,12 +54,17 @@ class MlflowRegistry:
             if not models or alias not in models[0].aliases:
                 return None
             found = client.get_model_version(REGISTERED_MODEL, models[0].aliases[alias])
-        return ModelVersion(
-            str(found.version),
-            found.tags.get(MODEL_VERSION, str(found.version)),
-            found.run_id or "",
-            dict(found.tags),
-        )
+        return _as_version(found)
+
+    def versions(self) -> list[ModelVersion]:
+        """Return all versions, the newest first.
+
+        Raises:
+            ServerError: if MLflow does not answer.
+        """
+        with self._asked() as client:
+            found = client.search_model_versions(f"name = '{REGISTERED_MODEL}'")
+        return sorted(map(_as_version, found), key=lambda one: int(one.number), reverse=True)
 
     def point(self, alias: str, version: ModelVersion) -> None:
         """Let an alias name this version and no other.
@@ -128,3 +134,12 @@ class MlflowRegistry:
         except MlflowException as error:
             text = without_secrets(" ".join(str(error).split()))
             raise ServerError(f"MLflow at {without_secrets(self._uri)}: {text}") from None
+
+
+def _as_version(found: "Registered") -> ModelVersion:
+    return ModelVersion(
+        str(found.version),
+        found.tags.get(MODEL_VERSION, str(found.version)),
+        found.run_id or "",
+        dict(found.tags),
+    )

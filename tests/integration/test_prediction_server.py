@@ -228,7 +228,7 @@ def test_without_a_champion_there_is_one_clear_line(
     assert main(["serve-predictions", "--port", "0"]) == 1
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("lungal: there is no champion in the registry")
-    assert "--model models/detector" in said
+    assert "models/detector" in said
     assert main(["serve-predictions", "--port", "0", "--model", "nowhere"]) == 1
     assert "nowhere is no model folder" in capfd.readouterr().err
     monkeypatch.delenv("LUNGAL_PREDICTIONS_PASSWORD", raising=False)

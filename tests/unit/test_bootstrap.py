@@ -10,11 +10,14 @@ from made_up_films import made_up, seen, truth
 from lungal.errors import EvaluationError
 from lungal.evaluation.bootstrap import (
     class_ap_at,
+    class_ap_over,
     film_weights,
     interval,
     intervals,
     macro_ap_at,
+    macro_first,
     paired_difference,
+    paired_differences,
 )
 from lungal.evaluation.precision_recall import average_precision, macro_ap
 
@@ -132,6 +135,39 @@ def test_the_pairing_narrows_a_difference(films):
     assert high - low < alone_high - alone_low
     swapped = paired_difference(truths, worse, good, macro_ap_at(0.4), **options)
     assert swapped == pytest.approx((-difference, -high, -low), abs=1e-9)
+
+
+def test_each_number_of_a_metric_has_its_paired_difference(films):
+    truths, good = films
+    worse = [
+        seen(d.image_id, d.boxes + np.float32(25), d.scores, d.labels) if number % 2 else d
+        for number, d in enumerate(good)
+    ]
+    options = {"seed": 3, "draws": 30, "groups": patients_of(truths)}
+    found = paired_differences(truths, good, worse, class_ap_at(0.4), **options)
+    assert len(found) == 9
+    assert found[0] == paired_difference(truths, good, worse, class_ap_at(0.4), **options)
+    per_class = average_precision(truths, good, 0.4) - average_precision(truths, worse, 0.4)
+    np.testing.assert_allclose([one.value for one in found[1:]], per_class, atol=1e-6)
+    weights = list(film_weights(np.arange(len(truths)) // 3, seed=3, draws=30))
+    of_good, of_worse = (class_ap_at(0.4)(truths, one) for one in (good, worse))
+    drawn = np.array([of_good(w) - of_worse(w) for w in weights])
+    low, high = np.nanquantile(drawn[:, 2], [0.05, 0.95])
+    assert (found[2].low, found[2].high) == pytest.approx((low, high))
+
+
+def test_the_ap_over_several_overlaps_is_their_mean(films):
+    truths, detections = films
+    each = [average_precision(truths, detections, iou) for iou in (0.3, 0.7)]
+    found = class_ap_over([0.3, 0.7])(truths, detections)(np.ones(len(truths)))
+    np.testing.assert_allclose(found[1:], np.mean(each, axis=0), atol=1e-6)
+    assert found[0] == pytest.approx(np.nanmean(found[1:]))
+
+
+def test_the_mean_of_nothing_is_not_defined():
+    rows = macro_first(np.array([[0.5, np.nan, 0.25], [np.nan] * 3]))
+    assert rows[0, 0] == 0.375
+    assert np.isnan(rows[1]).all()
 
 
 def test_a_film_without_a_patient_is_named(films):

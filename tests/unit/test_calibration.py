@@ -118,6 +118,31 @@ def test_without_a_calibration_nothing_changes():
         np.testing.assert_array_equal(calibrate(film, Calibration()).scores, ordered)
 
 
+def test_many_films_are_calibrated_as_each_alone():
+    _, detections = made_up(np.random.default_rng(1), films=12, classes=np.arange(8))
+    rng = np.random.default_rng(2)
+    mixed = [
+        replace(film, class_scores=rng.random((len(film), 8), np.float32)) if number % 3 else film
+        for number, film in enumerate([seen("empty", [], [], []), *detections])
+    ]
+    calibration = Calibration((STEP, CURVES["cold"], *[CURVES["temperature"]] * 6), 0.4)
+    before = [film.scores.copy() for film in mixed]
+    together = calibrate_films(mixed, calibration)
+    for film, kept, was in zip(mixed, together, before, strict=True):
+        alone = calibrate(film, calibration)
+        assert kept.image_id == film.image_id
+        np.testing.assert_array_equal(kept.scores, alone.scores)
+        np.testing.assert_array_equal(kept.boxes, alone.boxes)
+        np.testing.assert_array_equal(film.scores, was)  # the film given stays as it was
+        assert (kept.class_scores is None) == (film.class_scores is None)
+        if film.class_scores is not None:
+            np.testing.assert_array_equal(kept.class_scores, alone.class_scores)
+            expected = CURVES["temperature"](film.class_scores[:, 5])
+            np.testing.assert_allclose(
+                np.sort(kept.class_scores[:, 5]), np.sort(expected), rtol=1e-6
+            )
+
+
 def test_what_is_learnt_is_how_often_a_score_is_right():
     rng = np.random.default_rng(5)
     scores = rng.uniform(0, 1, 20_000)

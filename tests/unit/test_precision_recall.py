@@ -12,8 +12,10 @@ from pycocotools.cocoeval import COCOeval
 from lungal.boxes import to_xywh
 from lungal.evaluation.matching import match_films
 from lungal.evaluation.precision_recall import (
+    COCO_IOUS,
     RECALLS,
     average_precision,
+    coco_ap,
     macro_ap,
     precision_recall_curve,
     weighted_ap,
@@ -77,8 +79,8 @@ def test_no_truth_at_all_is_zero():
     assert macro_ap([], [], 0.5) == 0.0
 
 
-def coco_average_precision(truths, detections, iou):
-    """(C,) from pycocotools, NaN where it says -1."""
+def coco_average_precision(truths, detections, *ious):
+    """(C,) from pycocotools, averaged over IoUs, NaN where it says -1."""
     annotations = [
         {
             "id": len(CLASSES) * 1000 * film + k + 1,
@@ -111,13 +113,13 @@ def coco_average_precision(truths, detections, iou):
         }
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
-        evaluation.params.iouThrs = np.array([iou])
+        evaluation.params.iouThrs = np.array(ious)
         evaluation.params.areaRng = [[0, 1e10]]
         evaluation.params.areaRngLbl = ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][0, :, :, 0, 0]  # (101, C)
+    precision = evaluation.eval["precision"][:, :, :, 0, 0].mean(axis=0)  # (101, C)
     return np.where(precision[0] < 0, np.nan, precision.mean(axis=0))
 
 
@@ -139,6 +141,15 @@ def test_agrees_with_pycocotools(iou, kind):
     assert 0.02 < np.nanmean(expected) < 0.98  # else the comparison says nothing
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
     assert macro_ap(truths, detections, iou) == pytest.approx(np.nanmean(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_coco_s_own_ap_agrees_with_pycocotools(ties):
+    films = made_up(np.random.default_rng(9), films=60, classes=np.arange(5), ties=ties)
+    expected = coco_average_precision(*films, *np.linspace(0.5, 0.95, 10))
+    assert tuple(np.linspace(0.5, 0.95, 10)) == COCO_IOUS
+    assert 0.02 < np.nanmean(expected) < 0.98
+    np.testing.assert_allclose(coco_ap(*films), expected, rtol=0, atol=1e-6)
 
 
 def test_agrees_with_pycocotools_beyond_a_hundred_detections():
