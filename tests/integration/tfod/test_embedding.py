@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def tf() -> Any:
     compat.install()
-    import tensorflow
+    import tensorflow as tf
 
-    return tensorflow
+    return tf
 
 
 def feature_map(side: int, *peaks: float) -> np.ndarray:
