@@ -100,7 +100,7 @@ def _examine(
         seen = detector.detect(read_films(film_paths(PATHS.manifest), fold))
         write_detections(kept, track(seen, len(fold), name))
         shutil.rmtree(work)
-    return read_detections(kept)
+    return read_detections(kept, "crossfit")
 
 
 def _train_on(

@@ -22,7 +22,7 @@ def read_examined(part: str, films: Collection[str]) -> list[Detections]:
         StageOrderError: if the file is missing, or older than the labels.
     """
     detections = read_detections(PATHS.detections / f"{part}.parquet")
-    _check_complete(detections, films, f"{part} films", f"detect@{part}")
+    _check_complete(detections, films, f"{part} films", "detect")
     return detections
 
 
@@ -35,7 +35,7 @@ def read_crossfit(films: Collection[str]) -> list[Detections]:
     Raises:
         StageOrderError: if the file is missing, or older than the labels.
     """
-    detections = read_detections(require(PATHS.detections / "crossfit.parquet", "crossfit"))
+    detections = read_detections(PATHS.detections / "crossfit.parquet", "crossfit")
     if detections:
         _check_complete(detections, films, "training films", "crossfit")
     return detections

@@ -106,7 +106,7 @@ def test_a_pool_that_was_not_examined_stops_the_stage(labels, capsys):
     examine("pool", read_detections(PATHS.detections / "pool.parquet")[1:])
     assert select.main() == 2
     assert "1 pool films" in (told := capsys.readouterr().err)
-    assert "detect@pool" in told
+    assert "`detect`" in told
 
 
 def test_a_selector_that_does_not_follow_the_scores_stops_the_stage(labels, capsys, monkeypatch):
@@ -282,7 +282,7 @@ def test_adjudications_take_at_most_half_of_the_budget(mixed):
     assert sorted(rows.loc[rows["role"] == "adjudicate", "image_id"]) == oldest
 
 
-@pytest.mark.parametrize(("part", "stage"), [("train", "detect@train"), ("crossfit", "crossfit")])
+@pytest.mark.parametrize(("part", "stage"), [("train", "detect"), ("crossfit", "crossfit")])
 def test_training_films_that_were_not_examined_stop_the_stage(mixed, capsys, part, stage):
     examine(part, read_detections(PATHS.detections / f"{part}.parquet")[1:])
     assert select.main() == 2
@@ -316,6 +316,6 @@ def test_a_held_out_film_in_any_role_stops_the_stage(mixed, capsys, monkeypatch)
 
 def test_all_that_can_be_a_control_reread_or_adjudicated_is_examined(mixed):
     labels, _ = mixed
-    asked = detect._choose(labels, "train")
+    asked = detect.choose(labels)["train"]
     known = (labels["split"] == "train") & labels["state"].isin(["labelled", "disputed"])
     assert sorted(asked) == sorted(labels.loc[known, "image_id"])
