@@ -22,6 +22,9 @@ Architecture = Literal[
     "centernet_mobilenet_v2_fpn",
     "centernet_resnet50_v2",
 ]
+ViewName = Literal[
+    "gamma_up", "gamma_down", "clahe", "turn_left", "turn_right", "shrink", "enlarge"
+]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Range = tuple[float, float]
@@ -112,11 +115,15 @@ class CrossfitParams(Section):
     folds: Annotated[int, Field(ge=0)] = 0
     """0: no film is re-read. Else as many detectors, each trained without its share of films."""
     steps: Positive = 300
+    committee: bool = False
+    """Whether these detectors look at the pool too, as a committee whose disagreement is doubt."""
 
     @model_validator(mode="after")
     def leave_something_to_train_on(self) -> Self:
         if self.folds == 1:
             raise ValueError("folds must be 0 or at least 2: one fold leaves nothing to train on")
+        if self.committee and not self.folds:
+            raise ValueError("committee needs folds of at least 2: they are its members")
         return self
 
 
@@ -226,6 +233,15 @@ class DetectParams(Section):
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Detections below are not kept."""
     max_detections: Positive = 100
+    views: tuple[ViewName, ...] = ()
+    """Other ways in which each film of the pool is looked at; none by default: each costs as much
+    as the first look."""
+
+    @model_validator(mode="after")
+    def look_once_in_each_way(self) -> Self:
+        if twice := sorted({name for name in self.views if self.views.count(name) > 1}):
+            raise ValueError(f"views names {', '.join(twice)} twice")
+        return self
 
 
 class EvaluateParams(Section):

@@ -1,6 +1,7 @@
 """What the stage `select` chooses from: evidence on films that may be read next, and for what."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -14,10 +15,16 @@ from lungal.data.manifest import read_manifest
 from lungal.errors import LeakError
 from lungal.evaluation.calibration import Calibration, calibrate_films
 from lungal.evaluation.label_quality import rate_labels
-from lungal.params import Params, ReadingParams
+from lungal.params import Params, ReadingParams, SelectParams
 from lungal.reading.standing import standing
 from lungal.records import Annotation, Detections, Role
-from pipelines.examined import read_calibration, read_crossfit, read_examined
+from pipelines.examined import (
+    read_calibration,
+    read_committee,
+    read_crossfit,
+    read_examined,
+    read_views,
+)
 from pipelines.stage import PATHS
 
 LEGAL: Mapping[Role, str] = {
@@ -52,7 +59,7 @@ def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Can
     measured = params.select.difficulty == "validation"
     reports = read_reports()
     return Candidates(
-        pool=as_evidence(waiting, calibration, reports),
+        pool=look_at_pool(waiting, calibration, reports, params.select),
         trained=as_evidence(trained, calibration, reports),
         known=known["image_id"].tolist(),
         used=times_used(log, before),
@@ -82,6 +89,32 @@ def read_reports() -> dict[str, frozenset[str]]:
         image_id: frozenset(findings)
         for image_id, findings in zip(manifest["image_id"], manifest["findings"], strict=True)
         if findings is not None
+    }
+
+
+def look_at_pool(
+    seen: Sequence[Detections],
+    calibration: Calibration,
+    reports: Mapping[str, frozenset[str]],
+    params: SelectParams,
+) -> dict[str, Evidence]:
+    """Return image_id to what is known of each film, with the other looks that are made use of.
+
+    The members of a committee are calibrated like the model, having learnt from nearly its films.
+
+    Raises:
+        StageOrderError: if a file with other looks is older than the labels.
+    """
+    names = [film.image_id for film in seen]
+    views = read_views(names) if params.strategy == "consistency" else {}
+    committee = read_committee(names) if params.strategy == "committee" else {}
+    return {
+        image_id: replace(
+            film,
+            views=tuple(calibrate_films(views.get(image_id, ()), calibration)),
+            committee=tuple(calibrate_films(committee.get(image_id, ()), calibration)),
+        )
+        for image_id, film in as_evidence(seen, calibration, reports).items()
     }
 
 

@@ -107,7 +107,8 @@ def _row(place: Place) -> tuple[object, ...]:
 def _components(choice: Choice | None) -> str | None:
     if choice is None:
         return None
-    said = {
+    said: dict[str, float | str] = {"score": round(choice.score, 6)}
+    said |= {
         name: round(value, 6) if isinstance(value, float) else value
         for name, value in choice.components.items()
         if not (isinstance(value, float) and math.isinf(value))  # far from nothing

@@ -45,7 +45,7 @@ def committee(evidence: Evidence) -> list[Doubt]:
     if not evidence.committee:
         raise SelectionError(
             f"a committee needs other detectors, and nobody else looked at film"
-            f" {evidence.image_id}; train some, or choose another select.strategy"
+            f" {evidence.image_id}; set crossfit.committee, or choose another select.strategy"
         )
     members = (evidence.detections, *evidence.committee)
     agreed = [_mean_agreements(members, place) for place in range(len(members))]

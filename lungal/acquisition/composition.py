@@ -11,7 +11,7 @@ from lungal.acquisition.controls import draw_controls
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.pool import Choice
 from lungal.acquisition.protocol import Acquisition
-from lungal.acquisition.strategies import build
+from lungal.acquisition.strategies import LOOKS, build, select_for_one_look
 from lungal.params import QueueParams, SelectParams
 from lungal.records import Role
 
@@ -48,7 +48,8 @@ def compose(
         UnknownNameError: if there is no such strategy or selector.
         SelectionError: if the choice is not what it should be, or cannot be made.
     """
-    strategy = build(select, candidates.weights)
+    # Known cases have no other looks. What readers are told, and their order, must not tell them.
+    strategy = build(select_for_one_look(select), candidates.weights)
     seen = {**candidates.trained, **candidates.pool}
     known = sorted(set(candidates.known) - set(candidates.suspicious))
     allotment = _allot(candidates, known, select, queue)
@@ -118,8 +119,7 @@ def _pick(
     choice: Choice | None,
 ) -> Pick:
     explanation = strategy.explain(seen)
-    if params.selector != "topk":  # what is said must not tell one role from another
-        explanation = f"{explanation}; batch by {params.selector}"
+    explanation += _whose_choice(params)
     if role == "adjudicate":
         agreement = candidates.disputed[seen.image_id]
         explanation = f"its readings agree by {agreement:.2f} only; {explanation}"
@@ -132,3 +132,10 @@ def _pick(
         explanation,
         choice,
     )
+
+
+def _whose_choice(params: SelectParams) -> str:
+    """What is said of every film of a batch alike, if its scores alone did not choose it."""
+    names = [params.strategy] if params.strategy in LOOKS else []
+    names += [params.selector] if names or params.selector != "topk" else []
+    return f"; batch by {' and '.join(names)}" if names else ""

@@ -22,7 +22,7 @@ def consistency(evidence: Evidence) -> list[Doubt]:
     if not evidence.views:
         raise SelectionError(
             f"consistency compares views of a film, and film {evidence.image_id} has none;"
-            " let the detector look at views of it, or choose another select.strategy"
+            " name some in detect.views, or choose another select.strategy"
         )
     found = evidence.detections
     mean = np.mean([agreements(found, view) for view in evidence.views], axis=0)

@@ -31,12 +31,10 @@ STRATEGIES: Mapping[str, Build] = {
     "random": lambda params, _: Chance(params.seed),
 }
 
-NEEDS: Mapping[str, str] = {
-    "consistency": "views of the film",
-    "committee": "other detectors",
-    "contradiction": "the film's report",
-}
-"""What a strategy needs beside the detections."""
+LOOKS = frozenset({"consistency", "committee"})
+"""Strategies that need other looks at a film, which films of the pool have and no others."""
+REPORTS = frozenset({"contradiction"})
+"""Strategies that need a film's report."""
 
 
 def build(params: SelectParams, weights: tuple[float, ...] | None = None) -> Acquisition:
@@ -64,13 +62,24 @@ def build(params: SelectParams, weights: tuple[float, ...] | None = None) -> Acq
 
 
 def select_for_one_look(params: SelectParams) -> SelectParams:
-    """Return parameters for a film of which nothing is known but what one detector sees.
+    """Return parameters for a film at which one detector looked once.
 
-    A strategy that needs more gives way to least confidence, and a measured difficulty to none.
+    A strategy that needs other looks gives way to least confidence.
     """
-    strategy = "least_confidence" if params.strategy in NEEDS else params.strategy
-    difficulty = "none" if params.difficulty == "validation" else params.difficulty
-    return params.model_copy(update={"strategy": strategy, "difficulty": difficulty})
+    strategy = "least_confidence" if params.strategy in LOOKS else params.strategy
+    return params.model_copy(update={"strategy": strategy})
+
+
+def for_a_stranger(params: SelectParams) -> SelectParams:
+    """Return parameters for a film of which nothing is known but what one detector sees now.
+
+    A strategy that needs a report gives way to least confidence, too, and a difficulty that would
+    have to be measured to none.
+    """
+    once = select_for_one_look(params)
+    strategy = "least_confidence" if once.strategy in REPORTS else once.strategy
+    difficulty = "none" if once.difficulty == "validation" else once.difficulty
+    return once.model_copy(update={"strategy": strategy, "difficulty": difficulty})
 
 
 def precision_of(params: SelectParams) -> Mapping[str, float]:

@@ -52,7 +52,7 @@ def write_detections(path: Path, detections: Iterable[Detections]) -> None:
         pq.write_table(pa.table(columns, schema=DETECTIONS), temporary, compression="zstd")
 
 
-def read_detections(path: Path) -> list[Detections]:
+def read_detections(path: Path, made_by: str = "detect") -> list[Detections]:
     """Read what write_detections wrote, sorted by image_id. The arrays are read-only views.
 
     A file without the column `embedding`, as older models left it, has films without embedding.
@@ -60,12 +60,11 @@ def read_detections(path: Path) -> list[Detections]:
     Raises:
         StageOrderError: if the file is missing or damaged, naming the stage that makes it.
     """
-    stage = f"detect@{path.stem}"
     try:
-        table = pq.read_table(require(path, stage), partitioning=None)
+        table = pq.read_table(require(path, made_by), partitioning=None)
     except pa.ArrowInvalid:
         raise StageOrderError(
-            f"{path} is damaged; the stage `{stage}` makes it: dvc repro -f {stage}"
+            f"{path} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
         ) from None
     if "embedding" not in table.column_names:
         table = table.append_column("embedding", pa.nulls(len(table), pa.list_(pa.float32())))

@@ -10,6 +10,7 @@ import pandas as pd
 from lungal.data.detections import write_detections
 from lungal.data.images import encode_png
 from lungal.data.labels import write_labels
+from lungal.data.looks import write_looks
 from lungal.data.manifest import write_manifest
 from lungal.evaluation.calibration import Calibration, as_json
 from lungal.records import CLASSES, Detections
@@ -48,6 +49,8 @@ def make_project(films_per_part=12):
         chosen = labels[(labels["split"] == split) & (labels["state"] == state)]
         examine(part, [look(random, row) for row in chosen.to_dict("records")])
     examine("crossfit", [])
+    for folder in (PATHS.views, PATHS.committee):
+        write_looks(folder, [])
     write_calibration(Calibration())
     write_run_json()
     return labels

@@ -18,6 +18,7 @@ from lungal.acquisition.selection import SELECTORS
 from lungal.data.annotations import append_log
 from lungal.data.detections import read_detections
 from lungal.data.labels import films, ground_truth, pool, write_labels
+from lungal.data.looks import write_looks
 from lungal.data.manifest import read_manifest, write_manifest
 from lungal.evaluation.calibration import Calibration, ScoreCurve
 from lungal.records import CLASSES, Annotation, Detections
@@ -87,7 +88,7 @@ def test_every_film_of_the_pool_has_a_receipt(labels):
     pool_rows = rows[rows["role"] == "label"]
     assert sorted(pool_rows["choice"]) == list(range(1, len(pool_rows) + 1))
     for components in map(json.loads, pool_rows["components"]):
-        assert {"stratum", "worth", "noised", "distance"} == set(components)
+        assert {"score", "stratum", "worth", "noised", "distance"} == set(components)
     assert set(rows["strategy"]) == {"entropy"}
     assert set(rows["selector"]) == {"claspd"}
     assert set(rows["seed"]) == {4}
@@ -126,6 +127,29 @@ def test_strategies_of_detections_and_reports_run_in_the_stage(labels, strategy)
     set_select(strategy=strategy, budget=4)
     assert select.main() == 0
     assert read_selection()["score"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("strategy", "folder"), [("consistency", PATHS.views), ("committee", PATHS.committee)]
+)
+def test_other_looks_decide_where_they_are_asked_for(labels, capsys, strategy, folder):
+    set_select(strategy=strategy, budget=10)
+    assert select.main() == 1
+    assert "has none" in (told := capsys.readouterr().err) or "nobody else looked" in told
+    seen = read_detections(PATHS.detections / "pool.parquet")
+    shaken = [replace(film, boxes=film.boxes + 9, scores=film.scores * 0.8) for film in seen]
+    write_looks(folder, [("one", shaken), ("other", seen)])
+    assert select.main() == 0
+    rows = read_selection()
+    assert rows["reason"].str.endswith(f"; batch by {strategy} and topk").all()
+    assert rows["reason"].str.contains("of 1 - p over").all()  # of films of every role
+    assert (rows["role"] == "control").any()
+    chosen = rows[rows["role"] == "label"].sort_values("choice")
+    scores = [json.loads(components)["score"] for components in chosen["components"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
+    write_looks(folder, [("one", shaken[1:])])
+    assert select.main() == 2
 
 
 def test_a_finding_that_was_overlooked_is_read_first(labels):
@@ -239,7 +263,7 @@ def test_a_pool_that_was_not_examined_stops_the_stage(labels, capsys):
     examine("pool", read_detections(PATHS.detections / "pool.parquet")[1:])
     assert select.main() == 2
     assert "1 pool films" in (told := capsys.readouterr().err)
-    assert "detect@pool" in told
+    assert "`detect`" in told
 
 
 def test_a_selector_that_does_not_follow_the_scores_stops_the_stage(labels, capsys, monkeypatch):
@@ -421,7 +445,7 @@ def test_adjudications_take_at_most_half_of_the_budget(mixed):
     assert sorted(rows.loc[rows["role"] == "adjudicate", "image_id"]) == oldest
 
 
-@pytest.mark.parametrize(("part", "stage"), [("train", "detect@train"), ("crossfit", "crossfit")])
+@pytest.mark.parametrize(("part", "stage"), [("train", "detect"), ("crossfit", "crossfit")])
 def test_training_films_that_were_not_examined_stop_the_stage(mixed, capsys, part, stage):
     examine(part, read_detections(PATHS.detections / f"{part}.parquet")[1:])
     assert select.main() == 2
@@ -455,6 +479,6 @@ def test_a_held_out_film_in_any_role_stops_the_stage(mixed, capsys, monkeypatch)
 
 def test_all_that_can_be_a_control_reread_or_adjudicated_is_examined(mixed):
     labels, _ = mixed
-    asked = detect._choose(labels, "train")
+    asked = detect.choose(labels)["train"]
     known = (labels["split"] == "train") & labels["state"].isin(["labelled", "disputed"])
     assert sorted(asked) == sorted(labels.loc[known, "image_id"])

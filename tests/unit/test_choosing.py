@@ -9,7 +9,14 @@ from lungal.acquisition import selection
 from lungal.acquisition.choosing import choose_batch, gather
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.selection import SELECTORS
-from lungal.acquisition.strategies import NEEDS, STRATEGIES, build, select_for_one_look
+from lungal.acquisition.strategies import (
+    LOOKS,
+    REPORTS,
+    STRATEGIES,
+    build,
+    for_a_stranger,
+    select_for_one_look,
+)
 from lungal.errors import ParamsError, SelectionError, UnknownNameError
 from lungal.params import SelectParams
 from lungal.records import CLASSES
@@ -213,9 +220,14 @@ def test_a_selector_that_does_not_do_its_work_is_caught(monkeypatch, selector):
 
 def test_for_one_look_a_strategy_that_needs_more_gives_way():
     for strategy in STRATEGIES:
-        params = select_for_one_look(SelectParams(strategy=strategy, difficulty="validation"))
-        assert params.strategy == ("least_confidence" if strategy in NEEDS else strategy)
-        assert 0 <= build(params)(Evidence(make_detections(FILMS[0], 3))) <= 1
+        given = SelectParams(strategy=strategy, difficulty="validation")
+        once, stranger = select_for_one_look(given), for_a_stranger(given)
+        assert once.difficulty == "validation"
+        assert once.strategy == ("least_confidence" if strategy in LOOKS else strategy)
+        assert (stranger.strategy == "least_confidence") == (
+            strategy in {"least_confidence"} | LOOKS | REPORTS
+        )
+        assert 0 <= build(stranger)(Evidence(make_detections(FILMS[0], 3))) <= 1
 
 
 def test_a_difficulty_that_nobody_measured_is_asked_for():

@@ -122,9 +122,11 @@ def test_a_threshold_keeps_the_embedding():
 
 def test_a_missing_or_damaged_file_names_its_stage(tmp_path):
     path = tmp_path / "pool.parquet"
-    with pytest.raises(StageOrderError, match="`detect@pool`"):
+    with pytest.raises(StageOrderError, match="`detect`"):
         read_detections(path)
     write_detections(path, [some("00000001_000")])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(StageOrderError, match=r"damaged.*detect@pool"):
+    with pytest.raises(StageOrderError, match=r"damaged.*dvc repro -f detect"):
         read_detections(path)
+    with pytest.raises(StageOrderError, match=r"damaged.*dvc repro -f crossfit"):
+        read_detections(path, "crossfit")

@@ -114,10 +114,10 @@ def test_the_order_of_a_committee_without_ties_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    ("strategy", "says"), [("consistency", "views"), ("committee", "detector")]
+    ("strategy", "says"), [("consistency", r"detect\.views"), ("committee", r"crossfit\.committee")]
 )
 def test_what_a_strategy_needs_and_misses_is_named(strategy, says):
-    with pytest.raises(SelectionError, match=rf"00000001_000.*{says}|{says}.*00000001_000"):
+    with pytest.raises(SelectionError, match=rf"00000001_000.*{says}"):
         build(SelectParams(strategy=strategy))(Evidence(look((*HERE, 0.9, MASS))))
 
 
