@@ -21,7 +21,7 @@ from lungal.boxes import iou
 from lungal.records import CLASSES, Detections
 
 BETA = 1.3
-"""The agreement that teaches most; the value that CALD's authors found best."""
+"""The agreement that teaches most: CALD's base point, which its authors set to this."""
 
 FloatColumn = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ TEXT_PRECISION: Mapping[str, float] = {
 
 SHORTFALL = 0.2
 """How much less often the finding is on the film. A radiologist who re-read some 700 images of
-two public sets found precisions "mostly between 10 % and 30 % lower" than documented
+two public sets found precisions "mostly between 10% and 30% lower" than documented
 (Oakden-Rayner 2020, "Exploring large-scale public medical image datasets"); this is the middle."""
 
 PRECISION: Mapping[str, float] = {

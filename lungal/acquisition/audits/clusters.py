@@ -140,16 +140,21 @@ def _check_typical(
 ) -> None:
     if len(cluster) == 1:
         return
-    typical = [_typical(one, cluster, unit) for one in cluster.tolist()]
+    typical = _typical(unit[cluster].astype(np.float64))
     mine = typical[cluster.tolist().index(film)]
-    if mine < max(typical) * (1 - SLACK):
+    if mine < typical.max() * (1 - SLACK):
         raise SelectionError(
             f"film {audited.pool.image_ids[film]} has typicality {mine:g} and was chosen before"
-            f" {audited.pool.image_ids[cluster[int(np.argmax(typical))]]} with {max(typical):g}"
+            f" {audited.pool.image_ids[cluster[int(typical.argmax())]]} with {typical.max():g}"
         )
 
 
-def _typical(film: int, cluster: NDArray[np.int64], unit: FloatArray) -> float:
-    apart = np.linalg.norm(unit[cluster].astype(np.float64) - unit[film], axis=1)
-    near = np.sort(apart[cluster != film])[: max(1, min(NEIGHBOURS, len(cluster) // 2))]
-    return float(1 / (near.mean() + 1e-5))
+def _typical(films: NDArray[np.float64]) -> NDArray[np.float64]:
+    count = max(1, min(NEIGHBOURS, len(films) // 2))
+    squares = (films**2).sum(axis=1)
+    typical = []
+    for number, film in enumerate(films):
+        apart = np.sqrt(np.clip(squares + squares[number] - 2 * films @ film, 0, None))
+        near = np.partition(np.delete(apart, number), count - 1)[:count]
+        typical.append(1 / (near.mean() + 1e-5))
+    return np.array(typical)

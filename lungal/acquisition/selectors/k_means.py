@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from lungal.boxes import FloatArray
 
-ROUNDS = 100
+ROUNDS = 40
 """Of reassigning films at most; few data sets need as many."""
 BLOCK = 1 << 22
 """Distances held at a time."""
