@@ -11,7 +11,7 @@
     ├── StageOrderError             a stage's input is missing: an earlier stage has not run
     ├── AnnotationError             a reading that cannot be trusted
     ├── EvaluationError             truths and detections that cannot be judged together
-    ├── SelectionError              a selection that does not follow its scores
+    ├── SelectionError              a selection that cannot be made, or is not what it should be
     ├── PromotionError              a promotion of a model that is not there
     ├── PseudonymError              no key, or a poor one, for the names of films and readers
     ├── DetectorError               a model folder, checkpoint or weight file that cannot be used
@@ -83,7 +83,7 @@ class EvaluationError(LungalError):
 
 
 class SelectionError(LungalError):
-    """A selection that does not follow its scores; nothing is queued from it."""
+    """A selection that cannot be made or is not what it should be; nothing is queued from it."""
 
 
 class PromotionError(LungalError):

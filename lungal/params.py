@@ -22,6 +22,9 @@ Architecture = Literal[
     "centernet_mobilenet_v2_fpn",
     "centernet_resnet50_v2",
 ]
+ViewName = Literal[
+    "gamma_up", "gamma_down", "clahe", "turn_left", "turn_right", "shrink", "enlarge"
+]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Range = tuple[float, float]
@@ -112,11 +115,15 @@ class CrossfitParams(Section):
     folds: Annotated[int, Field(ge=0)] = 0
     """0: no film is re-read. Else as many detectors, each trained without its share of films."""
     steps: Positive = 300
+    committee: bool = False
+    """Whether these detectors look at the pool too, as a committee whose disagreement is doubt."""
 
     @model_validator(mode="after")
     def leave_something_to_train_on(self) -> Self:
         if self.folds == 1:
             raise ValueError("folds must be 0 or at least 2: one fold leaves nothing to train on")
+        if self.committee and not self.folds:
+            raise ValueError("committee needs folds of at least 2: they are its members")
         return self
 
 
@@ -228,6 +235,15 @@ class DetectParams(Section):
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Detections below are not kept."""
     max_detections: Positive = 100
+    views: tuple[ViewName, ...] = ()
+    """Other ways in which each film of the pool is looked at; none by default: each costs as much
+    as the first look."""
+
+    @model_validator(mode="after")
+    def look_once_in_each_way(self) -> Self:
+        if twice := sorted({name for name in self.views if self.views.count(name) > 1}):
+            raise ValueError(f"views names {', '.join(twice)} twice")
+        return self
 
 
 class EvaluateParams(Section):
@@ -247,12 +263,34 @@ class SelectParams(Section):
     """Which films a radiologist reads next."""
 
     strategy: str = "least_confidence"
-    aggregate: Literal["max", "mean", "sum", "min"] = "mean"
-    """How the 1 - p of a film's detections become the film's score."""
+    """How a film is scored."""
+    selector: str = "topk"
+    """How films are chosen of the pool."""
+    calibrate: bool = True
+    """Calibrate the detections on the validation films before anything is made of them."""
+    aggregate: Literal["max", "mean", "sum", "min", "top3"] = "mean"
+    """How the doubts about a film's boxes become the film's score."""
     score_threshold: Fraction = 0.05
     """Detections below are noise, not doubt."""
     without_detections: Literal["first", "last"] = "last"
     """Where films without a detection above the threshold stand in the ranking."""
+    difficulty: Literal["none", "validation"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
+    """What a doubt about a class counts: alike | as difficult as it is on validation films | as
+    much as is said, by name, 1 for those who are not named."""
+    label_precision: dict[str, Fraction] = {}
+    """How often a report's word for a finding is right, by name; NIH's for those not named."""
+    quota: Literal["even", "proportional"] = "even"
+    """Of `stratified_random`: films in turns to all strata, or as many as their size says."""
+    candidates: Annotated[float, Field(ge=1)] = 4.0
+    """Of `ppal` and `claspd`: how many films the scores leave for each that is chosen of them."""
+    stratified: Fraction = 0.66
+    """Of `claspd`: share of the films that is dealt out to the classes."""
+    noise: Annotated[float, Field(ge=0)] = 1.0
+    """Of `claspd`: how much chance there is in the first round."""
+    noise_decay: Fraction = 0.5
+    """Of `claspd`: what remains of it from one round to the next."""
+    embedding_weight: Fraction = 0.5
+    """Of `claspd`: what embeddings count for two films' distance; the rest is what is detected."""
     budget: Positive = 20
     """Films a round, whatever they are read for."""
     one_per_patient: bool = True

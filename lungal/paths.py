@@ -25,6 +25,8 @@ class Paths:
     trials: Path
     model: Path
     detections: Path
+    views: Path
+    committee: Path
     selection: Path
     metrics: Path
     plots: Path

@@ -128,6 +128,7 @@ class Detections:
     scores: FloatArray  # (N,) float32 in [0, 1]
     labels: IntArray  # (N,) int32, index into the detector's classes
     class_scores: FloatArray | None = None  # (N, C) float32, no background column
+    embedding: FloatArray | None = None  # (E,) float32, the film as the detector sees it
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -137,7 +138,12 @@ class Detections:
         keep = self.scores >= threshold
         per_class = None if self.class_scores is None else self.class_scores[keep]
         return Detections(
-            self.image_id, self.boxes[keep], self.scores[keep], self.labels[keep], per_class
+            self.image_id,
+            self.boxes[keep],
+            self.scores[keep],
+            self.labels[keep],
+            per_class,
+            self.embedding,
         )
 
 

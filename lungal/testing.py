@@ -15,11 +15,14 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from lungal.acquisition.protocol import Acquisition
+from lungal.acquisition.evidence import Evidence
+from lungal.acquisition.pool import Pool
+from lungal.acquisition.protocol import Acquisition, Selector
 from lungal.annotation.protocol import AnnotationStore, Notes
 from lungal.boxes import why_impossible
 from lungal.data.annotations import fold, from_json, to_json
 from lungal.detectors.protocol import Detector
+from lungal.errors import SelectionError
 from lungal.reading.standing import standing
 from lungal.records import CLASSES, Annotation, Detections, Image, Task
 
@@ -46,6 +49,58 @@ def make_detections(image_id: str, count: int, width: int = 96, height: int = 96
         class_scores.max(axis=1),
         class_scores.argmax(axis=1).astype(np.int32),
         class_scores,
+    )
+
+
+def make_evidence(image_id: str, count: int) -> Evidence:
+    """Return evidence of `count` detections, two views and two others' detections of a film."""
+    seen = make_detections(image_id, count)
+
+    def again(name: str) -> Detections:
+        random = np.random.default_rng(list(f"{image_id} {name}".encode()))
+        shift = random.normal(0, 4, seen.boxes.shape).astype(np.float32)
+        factor = random.uniform(0.7, 1.0)
+        assert seen.class_scores is not None
+        return replace(
+            seen,
+            boxes=seen.boxes + shift,
+            scores=(seen.scores * factor).astype(np.float32),
+            class_scores=(seen.class_scores * factor).astype(np.float32),
+        )
+
+    return Evidence(
+        seen,
+        views=(again("brighter"), again("darker")),
+        committee=(again("second"), make_detections(f"{image_id} third", count)),
+        findings=frozenset({CLASSES[count % len(CLASSES)]}),
+    )
+
+
+def make_pool(films: int, *, labelled: int = 6, length: int = 8, doubts: bool = True) -> Pool:
+    """Return a pool of so many films, two of each patient, that depends on the numbers alone.
+
+    Args:
+        films: of the pool.
+        labelled: films whose embeddings are known as well.
+        length: of an embedding.
+        doubts: whether the strategy's scores by class are known.
+    """
+    random = np.random.default_rng([films, labelled, length])
+    names = tuple(f"{number // 2:08d}_{number % 2:03d}" for number in range(films))
+    shown = random.random((films, len(CLASSES))) < 0.25
+    class_scores = np.where(shown, random.uniform(0.05, 1, shown.shape), 0).astype(np.float32)
+    known = random.random(films) < 0.8
+    return Pool(
+        image_ids=names,
+        patients=tuple(name[:8] for name in names),
+        scores=random.uniform(0, 1, films),
+        class_scores=class_scores,
+        findings=(random.random(shown.shape) < 0.2) & known[:, None],
+        known=known,
+        labelled_class_scores=random.uniform(0, 1, (labelled, len(CLASSES))).astype(np.float32),
+        embeddings=random.normal(0, 1, (films, length)).astype(np.float32),
+        labelled_embeddings=random.normal(0, 1, (labelled, length)).astype(np.float32),
+        class_doubts=np.where(shown, 1 - class_scores, 0).astype(np.float32) if doubts else None,
     )
 
 
@@ -117,6 +172,18 @@ class DetectorContract:
                 assert found.class_scores.shape == (count, len(detector.classes))
                 assert found.class_scores.dtype == np.float32
 
+    def test_embeddings_are_there_for_all_films_or_for_none(
+        self, detector: Detector, films: list[Image]
+    ) -> None:
+        embeddings = [found.embedding for found in detector.detect(films)]
+        known = [embedding for embedding in embeddings if embedding is not None]
+        assert len(known) in (0, len(films))
+        assert len({embedding.shape for embedding in known}) <= 1
+        for embedding in known:
+            assert embedding.ndim == 1
+            assert embedding.dtype == np.float32
+            assert np.isfinite(embedding).all()
+
     def test_scores_are_probabilities_best_first(
         self, detector: Detector, films: list[Image]
     ) -> None:
@@ -140,6 +207,9 @@ class DetectorContract:
             (alone,) = detector.detect([film])
             np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-4)
             np.testing.assert_allclose(alone.boxes, expected.boxes, atol=0.05)
+            if expected.embedding is not None:
+                assert alone.embedding is not None
+                np.testing.assert_allclose(alone.embedding, expected.embedding, atol=1e-4)
 
     def test_films_are_left_as_they_were(self, detector: Detector, films: list[Image]) -> None:
         before = [film.pixels.copy() for film in films]
@@ -158,7 +228,7 @@ class AcquisitionContract:
 
     @pytest.mark.parametrize("count", [0, 1, 2, 100])
     def test_a_score_is_one_number_from_0_to_1(self, acquisition: Acquisition, count: int) -> None:
-        score = acquisition(make_detections("00000001_000", count))
+        score = acquisition(make_evidence("00000001_000", count))
         assert isinstance(score, float)
         assert 0 <= score <= 1
 
@@ -166,33 +236,164 @@ class AcquisitionContract:
     def test_certain_detections_have_a_score_too(
         self, acquisition: Acquisition, certainty: float
     ) -> None:
-        some = make_detections("00000001_000", 3)
-        scores = np.full(3, certainty, np.float32)
-        per_class = np.full((3, len(CLASSES)), certainty, np.float32)
-        extreme = Detections(some.image_id, some.boxes, scores, some.labels, per_class)
+        extreme = _certain(make_evidence("00000001_000", 3), certainty)
         assert 0 <= acquisition(extreme) <= 1
+
+    @pytest.mark.parametrize("findings", [None, frozenset[str](), frozenset(CLASSES)])
+    def test_any_report_is_legal(
+        self, acquisition: Acquisition, findings: frozenset[str] | None
+    ) -> None:
+        for count in (0, 3):
+            evidence = replace(make_evidence("00000001_000", count), findings=findings)
+            assert 0 <= acquisition(evidence) <= 1
+            assert acquisition.explain(evidence).strip()
 
     @pytest.mark.parametrize("count", [0, 1, 100])
     def test_a_score_is_explained_in_one_line(self, acquisition: Acquisition, count: int) -> None:
-        words = acquisition.explain(make_detections("00000001_000", count))
+        words = acquisition.explain(make_evidence("00000001_000", count))
         assert words.strip()
         assert "\n" not in words
 
-    def test_the_same_detections_score_the_same(self, acquisition: Acquisition) -> None:
-        films = [make_detections(f"{number:08d}_000", number % 4) for number in range(12)]
+    def test_scores_of_the_other_classes_need_not_be_known(self, acquisition: Acquisition) -> None:
+        evidence = make_evidence("00000001_000", 3)
+        less = Evidence(
+            replace(evidence.detections, class_scores=None),
+            tuple(replace(view, class_scores=None) for view in evidence.views),
+            tuple(replace(member, class_scores=None) for member in evidence.committee),
+            evidence.findings,
+        )
+        assert 0 <= acquisition(less) <= 1
+
+    def test_the_same_evidence_scores_the_same(self, acquisition: Acquisition) -> None:
+        films = [make_evidence(f"{number:08d}_000", number % 4) for number in range(12)]
         forwards = [acquisition(film) for film in films]
         backwards = [acquisition(film) for film in reversed(films)]
         assert forwards == backwards[::-1]
 
     def test_detections_are_left_as_they_were(self, acquisition: Acquisition) -> None:
-        given, untouched = (make_detections("00000001_000", 5) for _ in range(2))
+        given, untouched = (make_evidence("00000001_000", 5) for _ in range(2))
         acquisition(given)
-        np.testing.assert_array_equal(given.boxes, untouched.boxes)
-        np.testing.assert_array_equal(given.scores, untouched.scores)
-        np.testing.assert_array_equal(given.labels, untouched.labels)
-        assert given.class_scores is not None
-        assert untouched.class_scores is not None
-        np.testing.assert_array_equal(given.class_scores, untouched.class_scores)
+        acquisition.explain(given)
+        for mine, before in zip(_all(given), _all(untouched), strict=True):
+            np.testing.assert_array_equal(mine.boxes, before.boxes)
+            np.testing.assert_array_equal(mine.scores, before.scores)
+            np.testing.assert_array_equal(mine.labels, before.labels)
+            assert mine.class_scores is not None
+            assert before.class_scores is not None
+            np.testing.assert_array_equal(mine.class_scores, before.class_scores)
+
+
+class SelectorContract:
+    """Promises of lungal.acquisition.protocol.Selector. Supply the fixture `selector`.
+
+    Override `alone` if the selector was told that a patient's second film is no matter.
+    """
+
+    @pytest.fixture
+    def selector(self) -> Selector:
+        """Return the selector under test."""
+        raise NotImplementedError("supply the fixture `selector`")
+
+    @pytest.fixture
+    def alone(self) -> bool:
+        """Return whether the selector takes no patient's second film."""
+        return True
+
+    def test_choices_are_films_of_the_pool_as_they_are(self, selector: Selector) -> None:
+        pool = make_pool(40)
+        choices = selector(pool, 7, seed=0, number=1)
+        assert [choice.rank for choice in choices] == list(range(1, 8))
+        assert len({choice.image_id for choice in choices}) == 7
+        for choice in choices:
+            film = pool.image_ids.index(choice.image_id)
+            assert choice.patient_id == pool.patients[film]
+            assert choice.score == pool.scores[film]
+
+    def test_a_receipt_holds_numbers_and_words(self, selector: Selector) -> None:
+        for choice in selector(make_pool(40), 7, seed=0, number=1):
+            for name, value in choice.components.items():
+                assert name
+                assert isinstance(value, (int, float, str))
+                assert isinstance(value, str) or not np.isnan(value)
+
+    def test_the_same_seed_chooses_the_same(self, selector: Selector) -> None:
+        first = selector(make_pool(60), 9, seed=3, number=2)
+        assert selector(make_pool(60), 9, seed=3, number=2) == first
+
+    def test_an_empty_pool_gives_no_choice(self, selector: Selector) -> None:
+        assert selector(make_pool(0), 5, seed=0, number=1) == []
+
+    def test_no_budget_gives_no_choice(self, selector: Selector) -> None:
+        assert selector(make_pool(10), 0, seed=0, number=1) == []
+
+    @pytest.mark.parametrize("films", [1, 2, 13])
+    def test_a_budget_beyond_the_pool_takes_all_there_is(
+        self, selector: Selector, films: int, *, alone: bool
+    ) -> None:
+        pool = make_pool(films)
+        choices = selector(pool, 50, seed=0, number=1)
+        assert len(choices) == (len(set(pool.patients)) if alone else films)
+
+    def test_a_patient_is_chosen_once_where_that_is_the_rule(
+        self, selector: Selector, *, alone: bool
+    ) -> None:
+        choices = selector(make_pool(30), 12, seed=0, number=1)
+        if alone:
+            assert len({choice.patient_id for choice in choices}) == len(choices)
+
+    def test_a_cold_start_without_labelled_films_is_legal(self, selector: Selector) -> None:
+        assert len(selector(make_pool(30, labelled=0), 5, seed=0, number=1)) == 5
+
+    def test_films_that_show_and_report_nothing_are_legal(self, selector: Selector) -> None:
+        pool = make_pool(30)
+        nothing = replace(
+            pool,
+            scores=np.zeros(30),
+            class_scores=np.zeros_like(pool.class_scores),
+            class_doubts=np.zeros_like(pool.class_scores),
+            findings=np.zeros_like(pool.findings),
+            known=np.zeros_like(pool.known),
+        )
+        assert len(selector(nothing, 5, seed=0, number=1)) == 5
+
+    def test_twins_are_legal(self, selector: Selector) -> None:
+        pool = make_pool(30)
+        assert pool.embeddings is not None
+        same = replace(pool, embeddings=np.tile(pool.embeddings[:1], (30, 1)))
+        assert len(selector(same, 5, seed=0, number=1)) == 5
+
+    def test_without_embeddings_it_works_or_says_what_it_needs(self, selector: Selector) -> None:
+        pool = replace(make_pool(20), embeddings=None, labelled_embeddings=None)
+        try:
+            assert len(selector(pool, 5, seed=0, number=1)) == 5
+        except SelectionError as error:
+            assert "embedding" in str(error)  # noqa: PT017  both ways are right
+
+    def test_the_pool_is_left_as_it_was(self, selector: Selector) -> None:
+        given, untouched = make_pool(30), make_pool(30)
+        selector(given, 5, seed=0, number=1)
+        for name in ("scores", "class_scores", "class_doubts", "findings", "known", "embeddings"):
+            np.testing.assert_array_equal(getattr(given, name), getattr(untouched, name))
+
+
+def _certain(evidence: Evidence, certainty: float) -> Evidence:
+    def sure(seen: Detections) -> Detections:
+        return replace(
+            seen,
+            scores=np.full(len(seen), certainty, np.float32),
+            class_scores=np.full((len(seen), len(CLASSES)), certainty, np.float32),
+        )
+
+    return Evidence(
+        sure(evidence.detections),
+        tuple(sure(view) for view in evidence.views),
+        tuple(sure(member) for member in evidence.committee),
+        evidence.findings,
+    )
+
+
+def _all(evidence: Evidence) -> list[Detections]:
+    return [evidence.detections, *evidence.views, *evidence.committee]
 
 
 class AnnotationStoreContract:

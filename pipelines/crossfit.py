@@ -4,6 +4,10 @@ The labelled training films are dealt into folds, patient by patient; for each f
 trained on the others and looks at it. data/detections/crossfit.parquet then tells which films'
 boxes look wrong: a detector trained on a wrong box would bear it out.
 
+With `crossfit.committee` each of these detectors looks at the pool too, and
+data/detections/committee/<fold>.parquet holds what it sees: where the members of a committee that
+were trained on different films disagree, nobody knows.
+
 Killed, it goes on with the fold, and in the training, where it was.
 """
 
@@ -20,14 +24,15 @@ import pandas as pd
 from lungal.data.detections import read_detections, write_detections
 from lungal.data.files import whole_file
 from lungal.data.films import film_paths, read_films
-from lungal.data.labels import films, read_labels
+from lungal.data.labels import films, pool, read_labels
+from lungal.data.looks import write_looks
 from lungal.data.tfrecords import read_records, write_records
 from lungal.detectors.protocol import Trainer
 from lungal.detectors.tfod.infer import SavedModelDetector
 from lungal.detectors.tfod.progress import training_key
 from lungal.detectors.tfod.train import TfodTrainer
 from lungal.params import Params, TrainParams
-from lungal.records import CLASSES, Detections
+from lungal.records import CLASSES
 from lungal.tuning.winner import read_best
 from pipelines.stage import PATHS, progress, run, track
 
@@ -45,18 +50,22 @@ def crossfit(params: Params) -> None:
     if len(folds) < 2:
         logger.info("crossfit: nothing to do; no film will be read again for its boxes")
         write_detections(out, [])
+        write_looks(PATHS.committee, [])
         return
     tuned = read_best(PATHS.best).model_copy(update={"steps": params.crossfit.steps})
-    work = WORK / _key(folds, tuned, params)
+    waiting = pool(labels) if params.crossfit.committee else None
+    work = WORK / _key(folds, waiting, tuned, params)
     _forget_others(work)
     # A fold's training is short, and this process alone: whatever cluster trains the model.
     os.environ.pop("TF_CONFIG", None)
-    found: list[Detections] = []
-    for number, fold in enumerate(folds, start=1):
-        name = f"crossfit fold {number} of {len(folds)}"
+    places = [work / f"{number}" for number in range(1, len(folds) + 1)]
+    for fold, place in zip(folds, places, strict=True):
+        name = f"crossfit fold {place.name} of {len(folds)}"
         others = set().union(*folds) - set(fold)
-        found += _examine(fold, others, tuned, params, work=work / f"{number}", name=name)
-    write_detections(out, found)
+        _examine(fold, others, waiting, tuned, params, work=place, name=name)
+    write_detections(out, (film for place in places for film in read_detections(_own(place))))
+    members = [] if waiting is None else places
+    write_looks(PATHS.committee, ((place.name, read_detections(_pool(place))) for place in members))
     shutil.rmtree(WORK)
 
 
@@ -83,24 +92,40 @@ def deal(labels: pd.DataFrame, folds: int) -> list[list[str]]:
     return [sorted(fold) for fold in dealt]
 
 
+def _own(work: Path) -> Path:
+    return work.with_suffix(".parquet")
+
+
+def _pool(work: Path) -> Path:
+    return work.with_suffix(".pool.parquet")
+
+
 def _examine(
     fold: Sequence[str],
     others: Collection[str],
+    waiting: Sequence[str] | None,
     tuned: TrainParams,
     params: Params,
     *,
     work: Path,
     name: str,
-) -> list[Detections]:
-    """Return a fold's detections: made now, or before the stage was killed."""
-    kept = work.with_suffix(".parquet")
-    if not kept.exists():
+) -> None:
+    """Let a fold's detector look at the fold, and at the pool if it is in a committee.
+
+    What was seen before the stage was killed is kept: of the two files the fold's own comes last.
+    """
+    if _own(work).exists():
+        return
+    if not (work / "model" / "run.json").exists():
         _train_on(others, tuned, params, work=work, name=name)
-        detector = SavedModelDetector(work / "model", params.detect)
-        seen = detector.detect(read_films(film_paths(PATHS.manifest), fold))
-        write_detections(kept, track(seen, len(fold), name))
-        shutil.rmtree(work)
-    return read_detections(kept)
+    detector = SavedModelDetector(work / "model", params.detect)
+    stored = film_paths(PATHS.manifest)
+    if waiting is not None and not _pool(work).exists():
+        seen = detector.detect(read_films(stored, waiting))
+        write_detections(_pool(work), track(seen, len(waiting), f"{name}, pool"))
+    seen = detector.detect(read_films(stored, fold))
+    write_detections(_own(work), track(seen, len(fold), name))
+    shutil.rmtree(work)
 
 
 def _train_on(
@@ -132,14 +157,20 @@ def _train_on(
         part.write_text(json.dumps(described), encoding="utf-8")
 
 
-def _key(folds: Sequence[Sequence[str]], tuned: TrainParams, params: Params) -> str:
+def _key(
+    folds: Sequence[Sequence[str]],
+    waiting: Sequence[str] | None,
+    tuned: TrainParams,
+    params: Params,
+) -> str:
     """Return a hash of all that the detections are a function of."""
     records = (PATHS.records / "train", PATHS.records / "val")
     parts = [
         training_key(*records, params.model, tuned),
         params.records.model_dump(mode="json"),
-        params.detect.model_dump(mode="json"),
+        params.detect.model_dump(mode="json", exclude={"views"}),
         folds,
+        waiting,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from lungal.data.detections import read_detections
 from lungal.data.files import require
+from lungal.data.looks import read_looks
 from lungal.errors import EvaluationError, StageOrderError
 from lungal.evaluation.calibration import Calibration, from_json
 from lungal.records import Detections
@@ -23,7 +25,7 @@ def read_examined(part: str, films: Collection[str]) -> list[Detections]:
         StageOrderError: if the file is missing, or older than the labels.
     """
     detections = read_detections(PATHS.detections / f"{part}.parquet")
-    _check_complete(detections, films, f"{part} films", f"detect@{part}")
+    _check_complete(detections, films, f"{part} films", "detect")
     return detections
 
 
@@ -36,10 +38,42 @@ def read_crossfit(films: Collection[str]) -> list[Detections]:
     Raises:
         StageOrderError: if the file is missing, or older than the labels.
     """
-    detections = read_detections(require(PATHS.detections / "crossfit.parquet", "crossfit"))
+    detections = read_detections(PATHS.detections / "crossfit.parquet", "crossfit")
     if detections:
         _check_complete(detections, films, "training films", "crossfit")
     return detections
+
+
+def read_views(films: Collection[str]) -> dict[str, tuple[Detections, ...]]:
+    """Read what the model sees in other views of the pool: image_id to a film's views, by name.
+
+    Args:
+        films: that must be among those examined, if any were; others are left out.
+
+    Returns:
+        Of every film of `films` its tuple, of the same views in the same order; empty tuples if
+        no view was asked for.
+
+    Raises:
+        StageOrderError: if a file is damaged, or older than the labels.
+    """
+    return _read_each(PATHS.views, films, "views")
+
+
+def read_committee(films: Collection[str]) -> dict[str, tuple[Detections, ...]]:
+    """Read what the detectors of crossfit see in the pool: image_id to a film's members' views.
+
+    Args:
+        films: that must be among those examined, if any were; others are left out.
+
+    Returns:
+        Of every film of `films` its tuple, of the same members in the same order; empty tuples
+        if there is no committee.
+
+    Raises:
+        StageOrderError: if a file is damaged, or older than the labels.
+    """
+    return _read_each(PATHS.committee, films, "crossfit")
 
 
 def read_model_run() -> dict[str, Any]:
@@ -66,6 +100,17 @@ def read_calibration() -> Calibration:
         raise StageOrderError(
             f"{path} is damaged ({error}); the stage `evaluate` makes it: dvc repro -f evaluate"
         ) from None
+
+
+def _read_each(
+    folder: Path, films: Collection[str], stage: str
+) -> dict[str, tuple[Detections, ...]]:
+    seen: dict[str, tuple[Detections, ...]] = dict.fromkeys(sorted(films), ())
+    for name, detections in read_looks(folder, stage):
+        _check_complete(detections, films, f"films of the look {name}", stage)
+        by_film = {found.image_id: found for found in detections}
+        seen = {image_id: (*others, by_film[image_id]) for image_id, others in seen.items()}
+    return seen
 
 
 def _check_complete(

@@ -1,23 +1,24 @@
 """Stage select: what the model saw to data/selection.csv, a row per film to be read."""
 
+import hashlib
+import json
 import logging
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from lungal.acquisition.batch import Place
-from lungal.acquisition.composition import Candidates, compose
-from lungal.acquisition.controls import times_used
-from lungal.data.annotations import read_log
+from lungal.acquisition.composition import compose
+from lungal.acquisition.pool import Choice
 from lungal.data.files import whole_file
-from lungal.data.labels import films, ground_truth, pool, read_labels
+from lungal.data.labels import read_labels
 from lungal.errors import LeakError
-from lungal.evaluation.label_quality import rate_labels
-from lungal.params import Params, ReadingParams, SelectParams
-from lungal.reading.standing import standing
-from lungal.records import Annotation, Detections, Role
-from pipelines.examined import read_crossfit, read_examined, read_model_run
+from lungal.params import Params, SelectParams
+from pipelines.candidates import LEGAL, find_candidates, states_of
+from pipelines.examined import read_model_run
 from pipelines.stage import PATHS, run
 
 logger = logging.getLogger(__name__)
@@ -32,18 +33,17 @@ COLUMNS = [
     "role",
     "blind",
     "readers",
+    "choice",
+    "components",
     "strategy",
+    "selector",
     "seed",
     "round",
     "model_version",
+    "data_hash",
 ]
-LEGAL: Mapping[Role, str] = {
-    "label": "pool in train",
-    "control": "labelled in train by initial",
-    "reread": "labelled in train",
-    "adjudicate": "disputed in train",
-}
-"""What a film must be for each role."""
+PER_FILM = COLUMNS[:11]
+"""What differs from film to film; the rest is the receipt of the batch."""
 
 
 def select(params: Params) -> None:
@@ -53,77 +53,33 @@ def select(params: Params) -> None:
     candidates = find_candidates(labels, params, before=model["round"])
     places = compose(candidates, params.select, params.queue, number=model["round"])
     check_roles(places, labels)
-    rows = pd.DataFrame([_row(place) for place in places], columns=COLUMNS[:9]).assign(
+    rows = pd.DataFrame([_row(place) for place in places], columns=PER_FILM).assign(
         strategy=params.select.strategy,
+        selector=params.select.selector,
         seed=params.select.seed,
         round=model["round"],
         model_version=model["model_version"],
+        data_hash=hash_of(*chosen_from(params.select)),
     )
+    rows["choice"] = rows["choice"].astype("Int64")  # whole numbers, and gaps
     with whole_file(PATHS.selection) as temporary:
         rows[COLUMNS].to_csv(temporary, index=False, lineterminator="\n", float_format="%.6f")
     _log(places, len(candidates.pool), params.select)
 
 
-def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Candidates:
-    """Gather what may be read next.
-
-    Args:
-        labels: the rows of data/labels.parquet.
-        params: of the project.
-        before: the round to be selected; readings of this round and later ones change nothing.
-
-    Raises:
-        StageOrderError: if a film was not examined.
-        LeakError: if a film was examined for the pool and is not in it.
-    """
-    disputed = labels[(labels["split"] == "train") & (labels["state"] == "disputed")]
-    log = [event for event in read_log(PATHS.annotations) if event.round < before]
-    waiting = read_examined("pool", pool(labels))
-    check_in_pool((film.image_id for film in waiting), labels)
-    known = labels[(labels["split"] == "train") & (labels["origin"] == "initial")]
-    trained = [*films(labels, "train", "labelled"), *disputed["image_id"]]
-    return Candidates(
-        pool=_by_film(waiting),
-        trained=_by_film(read_examined("train", trained)),
-        known=known["image_id"].tolist(),
-        used=times_used(log, before),
-        suspicious=find_suspicious(labels, log, params.reading),
-        disputed=dict(zip(disputed["image_id"], disputed["agreement"], strict=True)),
-        patients=dict(zip(labels["image_id"], labels["patient_id"], strict=True)),
-    )
+def chosen_from(params: SelectParams) -> list[Path]:
+    """Return the files with what was known of the films. No truth is in any of them."""
+    detections = [PATHS.detections / f"{part}.parquet" for part in ("pool", "train")]
+    calibration = [PATHS.calibration] if params.calibrate else []
+    return [PATHS.manifest, *calibration, *detections]
 
 
-def find_suspicious(
-    labels: pd.DataFrame, log: Iterable[Annotation], params: ReadingParams
-) -> list[str]:
-    """Return the training films whose boxes look wrong, the most suspicious first.
-
-    Films are not asked for again that two readers agree on, or that have been read again or
-    adjudicated: a reader who was asked twice has answered.
-
-    Raises:
-        StageOrderError: if there are out-of-fold detections and not of all films.
-    """
-    detections = read_crossfit(films(labels, "train", "labelled"))
-    if not detections:
-        return []
-    agreed = (labels["readers"] >= 2) & (labels["agreement"] >= params.adjudicate_below)
-    asked = {read.image_id for read in standing(log) if read.role in ("reread", "adjudicate")}
-    settled = asked | set(labels.loc[agreed, "image_id"])
-    rated = rate_labels(ground_truth(labels, "train"), detections, params.iou)
-    return [film.image_id for film in rated if film.suspicious and film.image_id not in settled]
-
-
-def check_in_pool(examined: Iterable[str], labels: pd.DataFrame) -> None:
-    """Refuse films that nobody may choose.
-
-    Raises:
-        LeakError: if a film is held out, already labelled, excluded or not known at all.
-    """
-    states = _states(labels)
-    for image_id in examined:
-        if (state := states.get(image_id, "unknown")) != LEGAL["label"]:
-            raise LeakError(f"film {image_id} is in the pool's detections and is {state}")
+def hash_of(*files: Path) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the SHA-256 of files."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def check_roles(places: Iterable[Place], labels: pd.DataFrame) -> None:
@@ -132,7 +88,7 @@ def check_roles(places: Iterable[Place], labels: pd.DataFrame) -> None:
     Raises:
         LeakError: if a film is held out, or is not what its role asks for.
     """
-    states = _states(labels)
+    states = states_of(labels)
     for pick in (place.pick for place in places):
         state = states.get(pick.image_id, "unknown")
         if not state.startswith(legal := LEGAL[pick.role]):
@@ -141,22 +97,23 @@ def check_roles(places: Iterable[Place], labels: pd.DataFrame) -> None:
             )
 
 
-def _states(labels: pd.DataFrame) -> dict[str, str]:
-    columns = labels[["image_id", "split", "state", "origin"]]
-    return {
-        image_id: f"{state} in {split}" + (f" by {origin}" if origin else "")
-        for image_id, split, state, origin in columns.itertuples(index=False)
-    }
-
-
-def _by_film(detections: Iterable[Detections]) -> dict[str, Detections]:
-    return {film.image_id: film for film in detections}
-
-
 def _row(place: Place) -> tuple[object, ...]:
     pick = place.pick
     film = (place.rank, pick.image_id, pick.patient_id, pick.score, pick.detections, place.reason)
-    return (*film, pick.role, place.blind, place.readers)
+    chosen = None if pick.choice is None else pick.choice.rank
+    return (*film, pick.role, place.blind, place.readers, chosen, _components(pick.choice))
+
+
+def _components(choice: Choice | None) -> str | None:
+    if choice is None:
+        return None
+    said: dict[str, float | str] = {"score": round(choice.score, 6)}
+    said |= {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in choice.components.items()
+        if not (isinstance(value, float) and math.isinf(value))  # far from nothing
+    }
+    return json.dumps(said, sort_keys=True)
 
 
 def _log(places: Sequence[Place], pool_size: int, params: SelectParams) -> None:
@@ -166,10 +123,11 @@ def _log(places: Sequence[Place], pool_size: int, params: SelectParams) -> None:
     elif roles["label"] == pool_size:
         logger.info("budget %d, pool %d: the last films were chosen", params.budget, pool_size)
     logger.info(
-        "%d of %d films chosen by %s; %d known cases, %d re-readings, %d adjudications",
+        "%d of %d films chosen by %s and %s; %d known cases, %d re-readings, %d adjudications",
         roles["label"],
         pool_size,
         params.strategy,
+        params.selector,
         roles["control"],
         roles["reread"],
         roles["adjudicate"],

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lungal.acquisition.lots import draw
+from lungal.acquisition.pool import Choice
 from lungal.params import QueueParams
 from lungal.records import Role
 
@@ -22,6 +23,7 @@ class Pick:
     score: float  # higher is read sooner
     detections: int  # those that count for the score
     explanation: str  # of the score, in plain words
+    choice: Choice | None = None  # of a film of the pool: how the selector came to it
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lungal.records import Detections
+from lungal.acquisition.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,11 @@ class Chance:
 
     seed: int
 
-    def __call__(self, detections: Detections) -> float:
+    def __call__(self, evidence: Evidence) -> float:
         """Return a number evenly distributed in [0, 1)."""
-        drawn = blake2b(f"{self.seed}/{detections.image_id}".encode(), digest_size=8).digest()
+        drawn = blake2b(f"{self.seed}/{evidence.image_id}".encode(), digest_size=8).digest()
         return (int.from_bytes(drawn, "big") >> 11) / 2**53
 
-    def explain(self, detections: Detections) -> str:
+    def explain(self, evidence: Evidence) -> str:
         """Say that chance chose the film."""
-        return f"drawn at random with seed {self.seed} = {self(detections):.2f}"
+        return f"drawn at random with seed {self.seed} = {self(evidence):.2f}"

@@ -4,27 +4,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lungal.acquisition.allotment import Allotment, allot
-from lungal.acquisition.audit import audit, audit_batch
+from lungal.acquisition.audit_batch import audit_batch
 from lungal.acquisition.batch import Pick, Place, arrange
+from lungal.acquisition.choosing import choose_batch
 from lungal.acquisition.controls import draw_controls
+from lungal.acquisition.evidence import Evidence
+from lungal.acquisition.pool import Choice
 from lungal.acquisition.protocol import Acquisition
-from lungal.acquisition.selection import choose
-from lungal.acquisition.strategies import build
+from lungal.acquisition.strategies import LOOKS, build, select_for_one_look
 from lungal.params import QueueParams, SelectParams
-from lungal.records import Detections, Role
+from lungal.records import Role
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """The films that may be read next, and for what. Nobody's truth is here."""
 
-    pool: Mapping[str, Detections]  # image_id to what the model saw
-    trained: Mapping[str, Detections]  # the same, of the films named below
+    pool: Mapping[str, Evidence]  # image_id to what is known of the film
+    trained: Mapping[str, Evidence]  # the same, of the films named below
     known: Sequence[str]  # image_ids that may serve as controls
     used: Mapping[str, int]  # image_id to how often it has
     suspicious: Sequence[str]  # image_ids that may be re-read, the most suspicious first
     disputed: Mapping[str, float]  # image_id to the agreement of its readings, in [0, 1]
     patients: Mapping[str, str]  # image_id to patient_id, of all
+    labelled: Sequence[str] = ()  # image_ids of `trained` that the detector was trained on
+    weights: tuple[float, ...] | None = None  # what a doubt about each class counts, if measured
 
 
 def compose(
@@ -36,22 +40,26 @@ def compose(
 
     Args:
         candidates: to choose from.
-        select: budget, strategy, and share of re-readings.
+        select: budget, strategy, selector, and share of re-readings.
         queue: shares of controls, of blind films and of those with several readers.
         number: of the round.
 
     Raises:
-        UnknownNameError: if there is no such strategy.
-        SelectionError: if the choice does not follow the scores or the shares.
+        UnknownNameError: if there is no such strategy or selector.
+        SelectionError: if the choice is not what it should be, or cannot be made.
     """
-    strategy = build(select)
+    # Known cases have no other looks. What readers are told, and their order, must not tell them.
+    strategy = build(select_for_one_look(select), candidates.weights)
     seen = {**candidates.trained, **candidates.pool}
     known = sorted(set(candidates.known) - set(candidates.suspicious))
     allotment = _allot(candidates, known, select, queue)
-    labels = _choose_labels(candidates, strategy, allotment.labels, select)
+    labels = {
+        choice.image_id: choice
+        for choice in _choose_labels(candidates, allotment.labels, select, number)
+    }
     rereads = candidates.suspicious[: allotment.rereads]
     controls = draw_controls(
-        {film: strategy(seen[film]) for film in known},
+        {film: strategy(seen[film]) for film in known} if allotment.controls else {},
         candidates.used,
         [strategy(seen[film]) for film in (*labels, *rereads)],
         allotment.controls,
@@ -59,13 +67,13 @@ def compose(
         number=number,
     )
     roles: dict[Role, Sequence[str]] = {
-        "label": labels,
+        "label": list(labels),
         "control": controls,
         "reread": rereads,
         "adjudicate": sorted(candidates.disputed)[: allotment.adjudications],
     }
     picks = [
-        _pick(seen[film], role, candidates, strategy, select)
+        _pick(seen[film], role, candidates, strategy, select, labels.get(film))
         for role, films in roles.items()
         for film in films
     ]
@@ -89,23 +97,29 @@ def _allot(
 
 
 def _choose_labels(
-    candidates: Candidates, strategy: Acquisition, budget: int, params: SelectParams
-) -> list[str]:
-    scores = {film: strategy(seen) for film, seen in candidates.pool.items()}
-    patients, alone = candidates.patients, params.one_per_patient
-    choices = choose(scores, patients, budget, one_per_patient=alone)
-    audit(choices, scores, patients, budget, one_per_patient=alone)
-    return [choice.image_id for choice in choices]
+    candidates: Candidates, budget: int, select: SelectParams, number: int
+) -> list[Choice]:
+    return choose_batch(
+        candidates.pool.values(),
+        candidates.patients,
+        budget,
+        select,
+        number=number,
+        labelled=[candidates.trained[film].detections for film in candidates.labelled],
+        weights=candidates.weights,
+    )
 
 
 def _pick(
-    seen: Detections,
+    seen: Evidence,
     role: Role,
     candidates: Candidates,
     strategy: Acquisition,
     params: SelectParams,
+    choice: Choice | None,
 ) -> Pick:
     explanation = strategy.explain(seen)
+    explanation += _whose_choice(params)
     if role == "adjudicate":
         agreement = candidates.disputed[seen.image_id]
         explanation = f"its readings agree by {agreement:.2f} only; {explanation}"
@@ -114,6 +128,14 @@ def _pick(
         candidates.patients[seen.image_id],
         role,
         strategy(seen),
-        len(seen.above(params.score_threshold)),
+        len(seen.detections.above(params.score_threshold)),
         explanation,
+        choice,
     )
+
+
+def _whose_choice(params: SelectParams) -> str:
+    """What is said of every film of a batch alike, if its scores alone did not choose it."""
+    names = [params.strategy] if params.strategy in LOOKS else []
+    names += [params.selector] if names or params.selector != "topk" else []
+    return f"; batch by {' and '.join(names)}" if names else ""

@@ -33,3 +33,15 @@ def draw(
     """Return a share of the names: as many as `share` says, drawn by `by_lot`."""
     ordered = by_lot(names, purpose=purpose, seed=seed, number=number)
     return set(ordered[: share(len(ordered), fraction)])
+
+
+def gumbel(name: str, *, purpose: str, seed: int, number: int) -> float:
+    """Return a draw from the standard Gumbel distribution that depends on the arguments alone.
+
+    Adding such noise to log s and taking the k highest is drawing k films without replacement with
+    chances proportional to s (Kool, van Hoof & Welling 2019, "Stochastic beams and where to find
+    them").
+    """
+    lot = sha256(f"{purpose}:{seed}:{number}:{name}".encode()).digest()[:8]
+    even = ((int.from_bytes(lot, "big") >> 11) + 0.5) / 2**53  # strictly between 0 and 1
+    return -math.log(-math.log(even))

@@ -1,48 +1,56 @@
-"""Choosing films of the pool by their scores."""
+"""The selectors by the name they have in params.yaml."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+
+from lungal.acquisition.protocol import Selector
+from lungal.acquisition.selectors.claspd import Claspd
+from lungal.acquisition.selectors.coreset import Coreset
+from lungal.acquisition.selectors.drawn import Drawn, StratifiedDrawn
+from lungal.acquisition.selectors.ppal import Ppal
+from lungal.acquisition.selectors.topk import TopK
+from lungal.acquisition.selectors.typicality import Typicality
+from lungal.acquisition.strategies import precision_of
+from lungal.errors import UnknownNameError
+from lungal.params import SelectParams
+
+SELECTORS: Mapping[str, Callable[[SelectParams], Selector]] = {
+    "topk": lambda params: TopK(params.one_per_patient),
+    "random": lambda params: Drawn(params.one_per_patient),
+    "stratified_random": lambda params: StratifiedDrawn(params.one_per_patient, params.quota),
+    "coreset": lambda params: Coreset(params.one_per_patient),
+    "ppal": lambda params: Ppal(params.one_per_patient, params.candidates),
+    "claspd": lambda params: claspd(params),
+    "typicality": lambda params: Typicality(params.one_per_patient),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One chosen film."""
-
-    rank: int  # 1 has the highest score
-    image_id: str
-    patient_id: str
-    score: float
+BY_CLASS = frozenset({"claspd"})
+"""Selectors that look at `Pool.class_doubts`, which take as long to find as all the rest."""
 
 
-def choose(
-    scores: Mapping[str, float],
-    patients: Mapping[str, str],
-    budget: int,
-    *,
-    one_per_patient: bool,
-) -> list[Choice]:
-    """Choose the films with the highest scores; equal scores go by image_id.
+def build_selector(params: SelectParams) -> Selector:
+    """Return the selector that `params.selector` names.
 
-    The order of the arguments does not matter. A budget beyond the pool takes all there is.
-
-    Args:
-        scores: image_id to a finite score, higher is read sooner.
-        patients: image_id to patient_id, for at least the scored films.
-        budget: how many films at most.
-        one_per_patient: take no patient's second film; two films of one chest teach little more
-            than one.
-
-    Returns:
-        The choices by rank.
+    Raises:
+        UnknownNameError: if no selector has that name; lists those there are.
     """
-    chosen: list[Choice] = []
-    taken: set[str] = set()
-    for image_id in sorted(scores, key=lambda image_id: (-scores[image_id], image_id)):
-        if len(chosen) == budget:
-            break
-        patient = patients[image_id]
-        if one_per_patient and patient in taken:
-            continue
-        taken.add(patient)
-        chosen.append(Choice(len(chosen) + 1, image_id, patient, scores[image_id]))
-    return chosen
+    if params.selector not in SELECTORS:
+        raise UnknownNameError("selector", params.selector, SELECTORS)
+    return SELECTORS[params.selector](params)
+
+
+def claspd(params: SelectParams) -> Claspd:
+    """Return claspd with its parameters.
+
+    Raises:
+        UnknownNameError: if the precision of a finding is given that is not one of the eight.
+    """
+    return Claspd(
+        params.one_per_patient,
+        params.candidates,
+        params.stratified,
+        params.noise,
+        params.noise_decay,
+        params.embedding_weight,
+        precision_of(params),
+    )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.protocol import Acquisition
 from lungal.annotation.prediction_films import Films
 from lungal.annotation.prediction_requests import DrawnRegion, SentTask
@@ -109,7 +110,7 @@ class PredictionService:
         boxes, labels, scores = sure.boxes[best], sure.labels[best], sure.scores[best]
         return {
             "result": box_regions(boxes, labels, film.width, film.height, scores),
-            "score": 1.0 - self._acquisition(found),
+            "score": 1.0 - self._acquisition(Evidence(found)),
             "model_version": self.model_version,
         }
 

@@ -61,11 +61,11 @@ def serve_predictions(
 
 
 def _service(model: str, folder: Path, url: str | None) -> "PredictionService":
-    from lungal.acquisition.strategies import build
+    from lungal.acquisition.strategies import build, for_a_stranger
     from lungal.annotation.prediction_service import PredictionService
 
     params = load_params(ROOT / "params.yaml")
-    films, acquisition = _films(url), build(params.select)
+    films, acquisition = _films(url), build(for_a_stranger(params.select))
     found = find_model(model, folder)
     from lungal.detectors.tfod.infer import SavedModelDetector
 

@@ -26,6 +26,7 @@ DETECTIONS = pa.schema(
         pa.field("scores", pa.list_(pa.float32())),  # (N,) in [0, 1]
         pa.field("labels", pa.list_(pa.int32())),  # (N,) index into CLASSES
         pa.field("class_scores", pa.list_(pa.list_(pa.float32()))),  # (N, C) or null
+        pa.field("embedding", pa.list_(pa.float32())),  # (E,) or null
     ]
 )
 
@@ -34,34 +35,39 @@ def write_detections(path: Path, detections: Iterable[Detections]) -> None:
     """Write detections, sorted by image_id; the same films in any order give the same bytes.
 
     Raises:
-        DetectorError: if a film is there twice, or its arrays are not equally long.
+        DetectorError: if a film is there twice, its arrays are not equally long, or two films'
+            embeddings are not.
     """
     films = sorted(detections, key=lambda film: film.image_id)
     _check(films)
     columns = [
         pa.array([film.image_id for film in films], pa.string()),
         _matrices([as_boxes(film.boxes) for film in films]),
-        _vectors([np.asarray(film.scores, np.float32) for film in films], np.float32),
-        _vectors([np.asarray(film.labels, np.int32) for film in films], np.int32),
+        _vectors([film.scores for film in films], np.float32),
+        _vectors([film.labels for film in films], np.int32),
         _matrices([film.class_scores for film in films]),
+        _vectors([film.embedding for film in films], np.float32),
     ]
     with whole_file(path) as temporary:
         pq.write_table(pa.table(columns, schema=DETECTIONS), temporary, compression="zstd")
 
 
-def read_detections(path: Path) -> list[Detections]:
+def read_detections(path: Path, made_by: str = "detect") -> list[Detections]:
     """Read what write_detections wrote, sorted by image_id. The arrays are read-only views.
+
+    A file without the column `embedding`, as older models left it, has films without embedding.
 
     Raises:
         StageOrderError: if the file is missing or damaged, naming the stage that makes it.
     """
-    stage = f"detect@{path.stem}"
     try:
-        table = pq.read_table(require(path, stage), partitioning=None)
+        table = pq.read_table(require(path, made_by), partitioning=None)
     except pa.ArrowInvalid:
         raise StageOrderError(
-            f"{path} is damaged; the stage `{stage}` makes it: dvc repro -f {stage}"
+            f"{path} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
         ) from None
+    if "embedding" not in table.column_names:
+        table = table.append_column("embedding", pa.nulls(len(table), pa.list_(pa.float32())))
     columns = {name: table[name].combine_chunks() for name in DETECTIONS.names}
     return [
         Detections(*film)
@@ -71,6 +77,7 @@ def read_detections(path: Path) -> list[Detections]:
             _split(columns["scores"], columns["scores"].values.to_numpy()),
             _split(columns["labels"], columns["labels"].values.to_numpy()),
             _split_rows(columns["class_scores"], width=len(CLASSES)),
+            _split(columns["embedding"], columns["embedding"].values.to_numpy()),
             strict=True,
         )
     ]
@@ -90,11 +97,21 @@ def _check(films: Sequence[Detections]) -> None:
                 f" long: {[len(values) for values in per_box]}"
             )
 
+    lengths = {film.embedding.shape for film in films if film.embedding is not None}
+    if len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
+        raise DetectorError(
+            f"embeddings of the shapes {sorted(lengths)} in one table; all must be (E,)"
+        )
 
-def _vectors(films: Sequence[NDArray[Any]], dtype: type[np.generic]) -> pa.ListArray:
+
+def _vectors(films: Sequence[NDArray[Any] | None], dtype: type[np.generic]) -> pa.ListArray:
     # An Arrow list column is all films' values in one buffer, and where each film's begin in it.
-    values = np.concatenate(films) if films else np.zeros(0, dtype)
-    return pa.ListArray.from_arrays(_offsets([len(film) for film in films]), pa.array(values))
+    known = [np.asarray(film, dtype) for film in films if film is not None]
+    return pa.ListArray.from_arrays(
+        _offsets([0 if film is None else len(film) for film in films]),
+        pa.array(np.concatenate(known) if known else np.zeros(0, dtype)),
+        mask=pa.array([film is None for film in films], pa.bool_()),
+    )
 
 
 def _matrices(films: Sequence[NDArray[np.float32] | None]) -> pa.ListArray:

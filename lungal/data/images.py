@@ -92,11 +92,35 @@ def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
 
 
 def equalise(pixels: Pixels) -> Pixels:
-    """Return a (H, W) uint8 film with its local contrast evened out, for people to look at.
+    """Return a (H, W) uint8 film with its local contrast evened out. Never trained on.
 
     CLAHE (Zuiderveld 1994): clip limit 2, 8x8 tiles.
     """
     return np.asarray(cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(pixels), np.uint8)
+
+
+def apply_gamma(pixels: Pixels, gamma: float) -> Pixels:
+    """Return a (H, W) uint8 film with each grey g in [0, 1] as g ** gamma: above 1 it is darker."""
+    greys = np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+    return np.asarray(cv2.LUT(pixels, greys), np.uint8)
+
+
+def warp(pixels: Pixels, matrix: NDArray[np.float64]) -> Pixels:
+    """Return a (H, W) uint8 film moved by an affine map, in a frame of the same size.
+
+    What leaves the frame is lost, what comes in is black. Greys are interpolated linearly.
+
+    Args:
+        pixels: the film.
+        matrix: (2, 3), takes x and y of the film to those of the result, in pixels, the origin
+            at the top left corner of the film, as boxes have it.
+    """
+    height, width = pixels.shape
+    centred = matrix.copy()
+    # OpenCV counts from the centre of the first pixel, half a pixel into the film.
+    centred[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+    moved = cv2.warpAffine(pixels, centred, (width, height), flags=cv2.INTER_LINEAR)
+    return np.asarray(moved, np.uint8)
 
 
 def prepare(pixels: Pixels, size: int) -> Pixels:

@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lungal.acquisition.pool import as_choices
+from lungal.acquisition.selectors.topk import one_a_patient
 from lungal.errors import AnnotationError
 from lungal.records import CLASSES, Annotation, Detections, LabelledBox
 from lungal.testing import (
     AcquisitionContract,
     AnnotationStoreContract,
     DetectorContract,
+    SelectorContract,
     make_detections,
     make_film,
     make_task,
@@ -105,11 +108,11 @@ def test_a_broken_detector_is_caught(broken, check):
 
 
 class MeanScore:
-    def __call__(self, detections):
-        return float(detections.scores.mean()) if len(detections) else 0.0
+    def __call__(self, evidence):
+        return float(evidence.detections.scores.mean()) if len(evidence.detections) else 0.0
 
-    def explain(self, detections):
-        return f"mean of {len(detections)} scores"
+    def explain(self, evidence):
+        return f"mean of {len(evidence.detections)} scores"
 
 
 class TestHonestStrategy(AcquisitionContract):
@@ -119,17 +122,19 @@ class TestHonestStrategy(AcquisitionContract):
 
 
 class NotANumber(MeanScore):
-    def __call__(self, detections):
-        return float(np.sum(detections.scores) / np.float64(len(detections) or np.nan))
+    def __call__(self, evidence):
+        return float(
+            np.sum(evidence.detections.scores) / np.float64(len(evidence.detections) or np.nan)
+        )
 
 
 class Unbounded(MeanScore):
-    def __call__(self, detections):
-        return float(detections.scores.sum())
+    def __call__(self, evidence):
+        return float(evidence.detections.scores.sum())
 
 
 class Silent(MeanScore):
-    def explain(self, detections):
+    def explain(self, evidence):
         return ""
 
 
@@ -149,22 +154,97 @@ def test_a_broken_strategy_is_caught(broken, check, count):
 class Growing(MeanScore):
     calls = 0
 
-    def __call__(self, detections):
+    def __call__(self, evidence):
         self.calls += 1
         return 1 - 1 / self.calls
 
 
 class Thresholding(MeanScore):
-    def __call__(self, detections):
-        detections.scores[detections.scores < 0.9] = 0
-        return super().__call__(detections)
+    def __call__(self, evidence):
+        evidence.detections.scores[evidence.detections.scores < 0.9] = 0
+        return super().__call__(evidence)
 
 
 def test_a_strategy_with_a_memory_or_a_heavy_hand_is_caught():
     with pytest.raises(AssertionError):
-        AcquisitionContract().test_the_same_detections_score_the_same(Growing())
+        AcquisitionContract().test_the_same_evidence_scores_the_same(Growing())
     with pytest.raises(AssertionError):
         AcquisitionContract().test_detections_are_left_as_they_were(Thresholding())
+
+
+class FirstOnes:
+    """Honest: takes films as they come, one a patient."""
+
+    def __call__(self, pool, budget, *, seed, number):
+        return as_choices(pool, list(one_a_patient(range(len(pool)), pool))[:budget])
+
+
+class TestHonestSelector(SelectorContract):
+    @pytest.fixture
+    def selector(self):
+        return FirstOnes()
+
+
+class Doubling(FirstOnes):
+    def __call__(self, pool, budget, **lots):
+        films = list(range(len(pool)))[:budget]
+        return as_choices(pool, [films[0], *films[:-1]] if films else [])
+
+
+class Forgetful(FirstOnes):
+    def __call__(self, pool, budget, **lots):
+        return [replace(c, score=0.5) for c in super().__call__(pool, budget, **lots)]
+
+
+class Stingy(FirstOnes):
+    def __call__(self, pool, budget, **lots):
+        return super().__call__(pool, max(1, budget - 1), **lots)
+
+
+class Generous(FirstOnes):
+    def __call__(self, pool, budget, **lots):
+        return as_choices(pool, list(range(len(pool)))[:budget])
+
+
+class Wavering(FirstOnes):
+    calls = 0
+
+    def __call__(self, pool, budget, **lots):
+        self.calls += 1
+        return as_choices(pool, list(range(len(pool)))[self.calls : self.calls + budget])
+
+
+class Marking(FirstOnes):
+    def __call__(self, pool, budget, **lots):
+        pool.scores[:] = 0
+        return super().__call__(pool, budget, **lots)
+
+
+class Raw(FirstOnes):
+    def __call__(self, pool, budget, **lots):
+        return super().__call__(pool, len(pool.embeddings[:budget]), **lots)
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "arguments"),
+    [
+        (Doubling, "test_choices_are_films_of_the_pool_as_they_are", {}),
+        (Forgetful, "test_choices_are_films_of_the_pool_as_they_are", {}),
+        (Stingy, "test_a_budget_beyond_the_pool_takes_all_there_is", {"films": 13, "alone": False}),
+        (Stingy, "test_a_cold_start_without_labelled_films_is_legal", {}),
+        (Generous, "test_a_patient_is_chosen_once_where_that_is_the_rule", {"alone": True}),
+        (Wavering, "test_the_same_seed_chooses_the_same", {}),
+        (Marking, "test_the_pool_is_left_as_it_was", {}),
+    ],
+)
+def test_a_broken_selector_is_caught(broken, check, arguments):
+    with pytest.raises(AssertionError):
+        getattr(SelectorContract(), check)(broken(), **arguments)
+
+
+def test_a_selector_that_falls_over_without_embeddings_is_caught():
+    with pytest.raises(TypeError):
+        SelectorContract().test_without_embeddings_it_works_or_says_what_it_needs(Raw())
 
 
 class Ledger:

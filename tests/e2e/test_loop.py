@@ -93,7 +93,8 @@ def test_params_can_be_compared_between_commits(played: Project) -> None:
 def test_plots_can_be_shown(played: Project, tmp_path: Path) -> None:
     played.do("dvc", "plots", "show", "--out", tmp_path)
     page = (tmp_path / "index.html").read_text()
-    for title in ("Average precision per class", "Precision and recall", "Confusion", "Search"):
+    titles = ("Average precision per class", "Precision and recall", "Confusion", "Search")
+    for title in (*titles, "Sensitivity at false positives a film"):
         assert title in page
     assert list(tmp_path.rglob("*gallery.png"))
 
@@ -327,7 +328,8 @@ def test_a_run_has_params_curves_and_figures(tracked: Tracked, number: int) -> N
     assert tracked.curve(run, "train/total_loss") == [10, 20]
     assert tracked.curve(run, "val/macro_ap40") == [10, 20]
     assert any(name.startswith("system/cpu") for name in run.data.metrics)
-    plots = {"gallery.png", "precision_recall.png", "confusion.png", "average_precision.png"}
+    names = ("gallery", "precision_recall", "froc", "confusion", "average_precision")
+    plots = {f"{name}.png" for name in names}
     wanted = {f"plots/{name}" for name in plots} | {"tuning/best.yaml", "pipeline.config"}
     assert wanted <= tracked.artifacts(run)
 

@@ -10,7 +10,9 @@ import pandas as pd
 from lungal.data.detections import write_detections
 from lungal.data.images import encode_png
 from lungal.data.labels import write_labels
+from lungal.data.looks import write_looks
 from lungal.data.manifest import write_manifest
+from lungal.evaluation.calibration import Calibration, as_json
 from lungal.records import CLASSES, Detections
 from pipelines.stage import PATHS
 
@@ -47,6 +49,9 @@ def make_project(films_per_part=12):
         chosen = labels[(labels["split"] == split) & (labels["state"] == state)]
         examine(part, [look(random, row) for row in chosen.to_dict("records")])
     examine("crossfit", [])
+    for folder in (PATHS.views, PATHS.committee):
+        write_looks(folder, [])
+    write_calibration(Calibration())
     write_run_json()
     return labels
 
@@ -91,6 +96,11 @@ def look(random, row):
 
 def examine(part, detections):
     write_detections(PATHS.detections / f"{part}.parquet", detections)
+
+
+def write_calibration(calibration):
+    PATHS.calibration.parent.mkdir(parents=True, exist_ok=True)
+    PATHS.calibration.write_text(json.dumps(as_json(calibration)))
 
 
 def write_run_json():

@@ -11,13 +11,15 @@ import yaml
 from examined_project import make_project
 
 from lungal.data.detections import read_detections
-from lungal.data.labels import films, ground_truth, write_labels
+from lungal.data.labels import films, ground_truth, pool, write_labels
 from lungal.data.tfrecords import read_records, write_records
 from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.errors import StageOrderError
 from lungal.params import AugmentParams, TrainParams
 from lungal.records import Detections, Image
 from lungal.tuning.winner import Winner
 from pipelines import crossfit
+from pipelines.examined import read_committee
 from pipelines.stage import PATHS
 
 OUT = PATHS.detections / "crossfit.parquet"
@@ -178,6 +180,81 @@ def test_stopped_it_goes_on_with_the_fold_where_it_was(labels, workshop):
     assert not leftovers()
 
 
+def members(image_id):
+    return [len(found) for found in read_committee([image_id])[image_id]]
+
+
+def test_without_a_committee_nobody_looks_at_the_pool(labels, workshop):
+    assert crossfit.main() == 0
+    assert read_committee(pool(labels)) == dict.fromkeys(pool(labels), ())
+    set_profile(crossfit={"folds": 0})
+    assert crossfit.main() == 0
+    assert read_committee(pool(labels)) == dict.fromkeys(pool(labels), ())
+
+
+def test_each_member_of_the_committee_looks_at_the_whole_pool(labels, workshop):
+    write_labels(PATHS.labels, labels[labels["image_id"] != "40000000_000"])  # uneven folds
+    set_profile(crossfit={"committee": True})
+    assert crossfit.main() == 0
+    trained = [len(films) for films in workshop.trained]
+    assert len(set(trained)) > 1
+    for image_id in pool(labels):
+        assert members(image_id) == trained
+    found = read_detections(OUT)
+    assert len(found) == 11
+    assert not leftovers()
+
+
+def test_a_committee_goes_on_where_it_was(labels, workshop, monkeypatch):
+    set_profile(crossfit={"committee": True})
+    assert crossfit.main() == 0
+    before = {path.name: path.read_bytes() for path in PATHS.committee.iterdir()}
+    undisturbed, whole = OUT.read_bytes(), list(workshop.trained)
+    OUT.unlink()
+    shutil.rmtree(PATHS.committee)
+    workshop.trained.clear()
+
+    looked = []
+
+    class Interrupted(Eyes):
+        """Is stopped when the second detector, which has seen the pool, is to see its fold."""
+
+        def detect(self, images):
+            looked.append(self.run["model_version"])
+            if len(looked) == 4:
+                raise KeyboardInterrupt
+            return super().detect(images)
+
+    monkeypatch.setattr(crossfit, "SavedModelDetector", Interrupted)
+    assert crossfit.main() == 130
+    assert not OUT.exists()
+    assert not PATHS.committee.exists()
+    kept = next(crossfit.WORK.glob("*/2.pool.parquet"))
+    looked.clear()
+    looked.extend("12345")
+    assert crossfit.main() == 0
+    assert len(looked) == 5 + 1 + 2, "the second's fold, and the third's pool and fold"
+    assert not kept.exists()
+    assert workshop.trained == whole, "no detector was trained twice"
+    assert {path.name: path.read_bytes() for path in PATHS.committee.iterdir()} == before
+    assert OUT.read_bytes() == undisturbed
+
+
+def test_a_committee_sees_the_pool_as_it_is_now(labels, workshop):
+    set_profile(crossfit={"committee": True})
+    workshop.stop_in = 3
+    assert crossfit.main() == 130
+    workshop.trained.clear()
+    workshop.stop_in = None
+    first, *rest = pool(labels)
+    write_labels(PATHS.labels, labels[labels["image_id"] != first])
+    assert crossfit.main() == 0
+    assert len(workshop.trained) == 3
+    assert len(read_committee(rest)) == len(rest)
+    with pytest.raises(StageOrderError, match="`crossfit` must run again"):
+        read_committee([first])
+
+
 @pytest.mark.parametrize("change", ["tuned", "labels", "detect"])
 def test_folds_of_other_inputs_are_not_kept(labels, workshop, change):
     workshop.stop_in = 3
@@ -211,6 +288,7 @@ def test_a_real_model_folder_is_all_that_the_real_detector_needs(
     found = read_detections(OUT)
     assert [film.image_id for film in found] == films(labels, "train", "labelled")
     for film in found:
+        assert film.embedding is not None
         assert np.isfinite(film.boxes).all()
         assert film.class_scores is not None
     assert sum(map(len, found)) > 0

@@ -165,12 +165,12 @@ def test_a_registered_model_by_alias_version_and_number(
     assert "there is no candidate in the registry" in capfd.readouterr().err
     version = json.loads((tiny_exported / "run.json").read_text())["model_version"]
     run = Tracker(tracking_uri(project, {}), project / "outbox").open_round("k", 1)
-    run.log_detector(
+    run.log_model(
         tiny_exported,
+        version,
         loader="lungal.detectors.tfod.infer:SavedModelDetector",
         detect=DetectParams(),
         example=film(0)[0].pixels,
-        tags={"lungal.model_version": version},
     )
     run.end()
     assert MlflowRegistry(tracking_uri(project, {})).versions()[0].name == version

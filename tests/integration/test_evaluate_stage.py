@@ -207,5 +207,5 @@ def test_a_film_that_was_not_examined_stops_the_stage(notebook, capsys):
         assert evaluate.main() == 2
     finally:
         examine("test", detections)
-    assert "detect@test" in capsys.readouterr().err
+    assert "`detect`" in capsys.readouterr().err
     assert files() == before

@@ -1,20 +1,26 @@
 """The stage select on files: what it writes, and what it refuses."""
 
+import json
 import logging
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from examined_project import MODEL, SIDES, examine, make_project
+from examined_project import MODEL, SIDES, examine, make_project, write_calibration
 
-from lungal.acquisition import composition
+from lungal.acquisition import composition, selection
+from lungal.acquisition.selection import SELECTORS
 from lungal.data.annotations import append_log
 from lungal.data.detections import read_detections
 from lungal.data.labels import films, ground_truth, pool, write_labels
+from lungal.data.looks import write_looks
+from lungal.data.manifest import read_manifest, write_manifest
+from lungal.evaluation.calibration import Calibration, ScoreCurve
 from lungal.records import CLASSES, Annotation, Detections
 from pipelines import detect, select
 from pipelines.stage import PATHS
@@ -62,6 +68,157 @@ def test_it_writes_the_surest_doubts_with_reasons(labels):
         assert f"mean of 1 - p over {row.detections} detection" in row.reason
 
 
+BEFORE_THERE_WERE_SELECTORS = Path(__file__).with_name("selection_before_selectors.csv")
+"""What the stage wrote from the very same project when scores alone decided."""
+
+
+def test_least_confidence_and_topk_choose_as_they_always_did(labels):
+    set_select(calibrate=False)
+    assert select.main() == 0
+    before = pd.read_csv(BEFORE_THERE_WERE_SELECTORS, dtype=str)
+    rows = pd.read_csv(PATHS.selection, dtype=str)
+    assert rows[before.columns].to_csv(index=False) == before.to_csv(index=False)
+
+
+def test_every_film_of_the_pool_has_a_receipt(labels):
+    embed(labels)
+    set_select(selector="claspd", strategy="entropy", seed=4)
+    assert select.main() == 0
+    rows = read_selection()
+    pool_rows = rows[rows["role"] == "label"]
+    assert sorted(pool_rows["choice"]) == list(range(1, len(pool_rows) + 1))
+    for components in map(json.loads, pool_rows["components"]):
+        assert {"score", "stratum", "worth", "noised", "distance"} == set(components)
+    assert set(rows["strategy"]) == {"entropy"}
+    assert set(rows["selector"]) == {"claspd"}
+    assert set(rows["seed"]) == {4}
+    assert rows["data_hash"].str.fullmatch("[0-9a-f]{16}").all()
+    assert rows["data_hash"].nunique() == 1
+    others = rows[rows["role"] != "label"]
+    assert others[["choice", "components"]].isna().all(axis=None)
+    assert rows["reason"].str.endswith("; batch by claspd").all()  # of known cases, too
+
+
+def test_the_hash_of_the_data_changes_with_what_was_seen(labels):
+    assert select.main() == 0
+    (before,) = set(read_selection()["data_hash"])
+    seen = read_detections(PATHS.detections / "pool.parquet")
+    examine("pool", [replace(seen[0], scores=seen[0].scores / 2), *seen[1:]])
+    assert select.main() == 0
+    assert set(read_selection()["data_hash"]) != {before}
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_every_selector_runs_in_the_stage(labels, selector):
+    embed(labels)
+    set_select(selector=selector, budget=5)
+    assert select.main() == 0
+    rows = read_selection()
+    assert len(rows) == 5
+    assert set(rows.loc[rows["role"] == "label", "image_id"]) <= set(pool(labels))
+    first = PATHS.selection.read_bytes()
+    assert select.main() == 0
+    assert PATHS.selection.read_bytes() == first
+
+
+@pytest.mark.parametrize("strategy", ["entropy", "margin", "contradiction", "random"])
+def test_strategies_of_detections_and_reports_run_in_the_stage(labels, strategy):
+    report(labels, {pool(labels)[0]: ["Mass"], pool(labels)[1]: []})
+    set_select(strategy=strategy, budget=4)
+    assert select.main() == 0
+    assert read_selection()["score"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("strategy", "folder"), [("consistency", PATHS.views), ("committee", PATHS.committee)]
+)
+def test_other_looks_decide_where_they_are_asked_for(labels, capsys, strategy, folder):
+    set_select(strategy=strategy, budget=10)
+    assert select.main() == 1
+    assert "has none" in (told := capsys.readouterr().err) or "nobody else looked" in told
+    seen = read_detections(PATHS.detections / "pool.parquet")
+    shaken = [replace(film, boxes=film.boxes + 9, scores=film.scores * 0.8) for film in seen]
+    write_looks(folder, [("one", shaken), ("other", seen)])
+    assert select.main() == 0
+    rows = read_selection()
+    assert rows["reason"].str.endswith(f"; batch by {strategy} and topk").all()
+    assert rows["reason"].str.contains("of 1 - p over").all()  # of films of every role
+    assert (rows["role"] == "control").any()
+    chosen = rows[rows["role"] == "label"].sort_values("choice")
+    scores = [json.loads(components)["score"] for components in chosen["components"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
+    write_looks(folder, [("one", shaken[1:])])
+    assert select.main() == 2
+
+
+def test_a_finding_that_was_overlooked_is_read_first(labels):
+    image_id = pool(labels)[3]
+    seen = read_detections(PATHS.detections / "pool.parquet")
+    examine("pool", [film.above(2.0) if film.image_id == image_id else film for film in seen])
+    report(labels, {image_id: ["Cardiomegaly"]})
+    set_select(strategy="contradiction", budget=4)
+    assert select.main() == 0
+    first = read_selection().iloc[0]
+    assert first["image_id"] == image_id
+    assert "the report names Cardiomegaly, detected with 0.00" in first["reason"]
+
+
+@pytest.mark.parametrize("selector", ["coreset", "ppal", "claspd", "typicality"])
+def test_without_embeddings_the_stage_says_what_to_do(labels, capsys, selector):
+    set_select(selector=selector)
+    assert select.main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"lungal select: the selector {selector} needs an embedding of every")
+    assert not PATHS.selection.exists()
+
+
+def test_scores_are_calibrated_first(labels):
+    curve = ScoreCurve("isotonic", 100, 50, scores=(0.0, 1.0), values=(0.0, 0.5))
+    write_calibration(Calibration((curve,) * len(CLASSES), 0.4))
+    set_select(aggregate="min", score_threshold=0.0)
+    assert select.main() == 0
+    seen = {film.image_id: film for film in read_detections(PATHS.detections / "pool.parquet")}
+    rows = read_selection()
+    for row in rows[rows["role"] == "label"].itertuples():
+        highest = float(seen[row.image_id].scores.max())
+        assert row.score == pytest.approx(1 - (0.99 * 0.5 + 0.01) * highest, abs=1e-5)
+
+
+def test_classes_are_weighed_by_how_difficult_they_are(labels):
+    set_select(difficulty="validation", aggregate="max")
+    assert select.main() == 0
+    rows = read_selection()
+    assert rows["reason"].str.contains("max of weighted 1 - p").all()
+    (PATHS.detections / "val.parquet").unlink()
+    assert select.main() == 2
+
+
+def test_the_calibration_that_is_missing_is_asked_for(labels, capsys):
+    PATHS.calibration.unlink()
+    assert select.main() == 2
+    assert "the stage `evaluate` makes it" in capsys.readouterr().err
+    set_select(calibrate=False)
+    assert select.main() == 0
+
+
+def embed(labels):
+    """Give every examined film an embedding."""
+    random = np.random.default_rng(0)
+    for part in ("pool", "train"):
+        seen = read_detections(PATHS.detections / f"{part}.parquet")
+        noise = [random.normal(0, 1, 16).astype(np.float32) for _ in seen]
+        pairs = zip(seen, noise, strict=True)
+        examine(part, [replace(film, embedding=embedding) for film, embedding in pairs])
+
+
+def report(labels, findings):
+    """Let these films have a report."""
+    manifest = read_manifest(PATHS.manifest)
+    named = [findings.get(image_id) for image_id in manifest["image_id"]]
+    write_manifest(PATHS.manifest, manifest.assign(findings=pd.Series(named, dtype=object)))
+
+
 def test_the_same_bytes_again_whatever_the_order_of_the_pool(labels):
     assert select.main() == 0
     first = PATHS.selection.read_bytes()
@@ -106,26 +263,32 @@ def test_a_pool_that_was_not_examined_stops_the_stage(labels, capsys):
     examine("pool", read_detections(PATHS.detections / "pool.parquet")[1:])
     assert select.main() == 2
     assert "1 pool films" in (told := capsys.readouterr().err)
-    assert "detect@pool" in told
+    assert "`detect`" in told
 
 
 def test_a_selector_that_does_not_follow_the_scores_stops_the_stage(labels, capsys, monkeypatch):
-    def backwards(scores, *rest, **options):
-        inverted = {image_id: -score for image_id, score in scores.items()}
-        return real(inverted, *rest, **options)
+    def backwards(params):
+        def select(pool, budget, **lots):
+            upside_down = real(params)(replace(pool, scores=-pool.scores), budget, **lots)
+            return [replace(choice, score=-choice.score) for choice in upside_down]
 
-    real = composition.choose
-    monkeypatch.setattr(composition, "choose", backwards)
+        return select
+
+    real = selection.SELECTORS["topk"]
+    monkeypatch.setitem(selection.SELECTORS, "topk", backwards)
     assert select.main() == 1
     assert capsys.readouterr().err.startswith("lungal select: film ")
     assert not PATHS.selection.exists()
 
 
-def test_an_unknown_strategy_is_named_with_the_known(labels, capsys):
-    set_select(strategy="entropy")
+def test_an_unknown_strategy_or_selector_is_named_with_the_known(labels, capsys):
+    set_select(strategy="boldness")
     assert select.main() == 2
     told = capsys.readouterr().err
-    assert told == "lungal select: unknown strategy 'entropy'; known: least_confidence, random\n"
+    assert told.startswith("lungal select: unknown strategy 'boldness'; known: least_confidence, ")
+    set_select(strategy="entropy", selector="best")
+    assert select.main() == 2
+    assert "unknown selector 'best'; known: topk, random, " in capsys.readouterr().err
 
 
 PARTICULARS = r"\d+\.\d+|\d+|detections?|(?<=surest: )[A-Z][a-z]+"
@@ -282,7 +445,7 @@ def test_adjudications_take_at_most_half_of_the_budget(mixed):
     assert sorted(rows.loc[rows["role"] == "adjudicate", "image_id"]) == oldest
 
 
-@pytest.mark.parametrize(("part", "stage"), [("train", "detect@train"), ("crossfit", "crossfit")])
+@pytest.mark.parametrize(("part", "stage"), [("train", "detect"), ("crossfit", "crossfit")])
 def test_training_films_that_were_not_examined_stop_the_stage(mixed, capsys, part, stage):
     examine(part, read_detections(PATHS.detections / f"{part}.parquet")[1:])
     assert select.main() == 2
@@ -316,6 +479,6 @@ def test_a_held_out_film_in_any_role_stops_the_stage(mixed, capsys, monkeypatch)
 
 def test_all_that_can_be_a_control_reread_or_adjudicated_is_examined(mixed):
     labels, _ = mixed
-    asked = detect._choose(labels, "train")
+    asked = detect.choose(labels)["train"]
     known = (labels["split"] == "train") & labels["state"].isin(["labelled", "disputed"])
     assert sorted(asked) == sorted(labels.loc[known, "image_id"])

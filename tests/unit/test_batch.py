@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lungal.acquisition import composition
+from lungal.acquisition import selection
 from lungal.acquisition.allotment import Allotment, allot
 from lungal.acquisition.batch import Pick, arrange
 from lungal.acquisition.composition import Candidates, compose
 from lungal.acquisition.lots import by_lot, draw, share
 from lungal.errors import SelectionError
 from lungal.params import QueueParams, SelectParams
-from lungal.testing import make_detections
+from lungal.testing import make_evidence
 
 SELECT = SelectParams(budget=40, reread_fraction=0.1, seed=3)
 QUEUE = QueueParams(blind_fraction=0.25, control_fraction=0.2, readers=2, overlap_fraction=0.5)
@@ -35,8 +35,8 @@ def make_candidates(pool=200, known=60, disputed=5, suspicious=10):
     read = [name(1000 + number) for number in range(known + 20)]
     quarrel = [name(2000 + number) for number in range(disputed)]
     return Candidates(
-        pool={film: make_detections(film, place % 4) for place, film in enumerate(waiting)},
-        trained={film: make_detections(film, i % 4) for i, film in enumerate(read + quarrel)},
+        pool={film: make_evidence(film, place % 4) for place, film in enumerate(waiting)},
+        trained={film: make_evidence(film, i % 4) for i, film in enumerate(read + quarrel)},
         known=read[:known],
         used={},
         suspicious=(read[:2] + read[max(known, 2) :])[:suspicious],
@@ -157,12 +157,16 @@ def test_a_control_that_served_is_spared():
 
 
 def test_a_selector_that_does_not_follow_the_scores_is_caught(monkeypatch):
-    real = composition.choose
+    real = selection.SELECTORS["topk"]
 
-    def backwards(scores, *rest, **options):
-        return real({film: -score for film, score in scores.items()}, *rest, **options)
+    def backwards(params):
+        def select(pool, budget, **lots):
+            upside_down = real(params)(replace(pool, scores=-pool.scores), budget, **lots)
+            return [replace(choice, score=-choice.score) for choice in upside_down]
 
-    monkeypatch.setattr(composition, "choose", backwards)
+        return select
+
+    monkeypatch.setitem(selection.SELECTORS, "topk", backwards)
     with pytest.raises(SelectionError):
         compose(make_candidates(), SELECT, QUEUE, number=1)
 

@@ -1,5 +1,7 @@
 """Detections come back from Parquet as they went in, and equal films are equal bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +19,7 @@ unit = st.floats(0, 1, width=32)
 @st.composite
 def films(draw):
     made = []
+    width = draw(st.integers(1, 5))
     for image_id in draw(st.sets(st.integers(0, 999).map("{:08d}_000".format), max_size=6)):
         count = draw(st.integers(0, 4))
         per_class = draw(st.booleans())
@@ -29,6 +32,7 @@ def films(draw):
                 draw(hnp.arrays(np.float32, (count, len(CLASSES)), elements=unit))
                 if per_class
                 else None,
+                draw(st.none() | hnp.arrays(np.float32, width, elements=unit)),
             )
         )
     return made
@@ -36,7 +40,7 @@ def films(draw):
 
 def assert_same(found, expected):
     assert found.image_id == expected.image_id
-    for name in ("boxes", "scores", "labels", "class_scores"):
+    for name in ("boxes", "scores", "labels", "class_scores", "embedding"):
         ours, theirs = getattr(found, name), getattr(expected, name)
         if theirs is None:
             assert ours is None
@@ -75,7 +79,8 @@ def test_the_file_has_the_columns_that_others_may_read(tmp_path):
     assert table.schema.equals(DETECTIONS)
     assert table.to_pylist()[0]["boxes"] == [[1, 2, 30, 40], [1, 2, 30, 40]]
     assert table.to_pylist()[1] == {
-        "image_id": "00000002_000", "boxes": [], "scores": [], "labels": [], "class_scores": None
+        "image_id": "00000002_000", "boxes": [], "scores": [], "labels": [], "class_scores": None,
+        "embedding": None,
     }  # fmt: skip
 
 
@@ -92,11 +97,36 @@ def test_arrays_of_different_lengths_are_refused(tmp_path):
         write_detections(tmp_path / "val.parquet", [crooked])
 
 
+def test_embeddings_of_different_lengths_are_refused(tmp_path):
+    films = [
+        replace(some(f"0000000{number}_000"), embedding=np.ones(number, np.float32))
+        for number in (1, 2)
+    ]
+    with pytest.raises(DetectorError, match=r"\[\(1,\), \(2,\)\] in one table"):
+        write_detections(tmp_path / "val.parquet", films)
+
+
+def test_a_file_of_an_older_version_is_read(tmp_path):
+    path = tmp_path / "pool.parquet"
+    films = [some("00000001_000"), some("00000002_000", 0)]
+    write_detections(path, films)
+    pq.write_table(pq.read_table(path).drop_columns("embedding"), path)
+    for found, film in zip(read_detections(path), films, strict=True):
+        assert_same(found, film)
+
+
+def test_a_threshold_keeps_the_embedding():
+    film = replace(some("00000001_000"), embedding=np.arange(3, dtype=np.float32))
+    np.testing.assert_array_equal(film.above(0.9).embedding, [0, 1, 2])
+
+
 def test_a_missing_or_damaged_file_names_its_stage(tmp_path):
     path = tmp_path / "pool.parquet"
-    with pytest.raises(StageOrderError, match="`detect@pool`"):
+    with pytest.raises(StageOrderError, match="`detect`"):
         read_detections(path)
     write_detections(path, [some("00000001_000")])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(StageOrderError, match=r"damaged.*detect@pool"):
+    with pytest.raises(StageOrderError, match=r"damaged.*dvc repro -f detect"):
         read_detections(path)
+    with pytest.raises(StageOrderError, match=r"damaged.*dvc repro -f crossfit"):
+        read_detections(path, "crossfit")

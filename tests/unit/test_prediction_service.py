@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.strategies import build
 from lungal.annotation import prediction_films
 from lungal.annotation.prediction_films import OwnServer, ProjectFilms
@@ -131,7 +132,7 @@ class TestPredict:
     def test_boxes_come_in_the_queue_s_format_with_its_score(self, root: Path) -> None:
         ((prediction,),) = service_of(root, Fixed(TWO)).predict([ours()])
         assert prediction["model_version"] == "r1-0a"
-        doubt = build(SelectParams())(TWO)
+        doubt = build(SelectParams())(Evidence(TWO))
         assert prediction["score"] == pytest.approx(1 - doubt)
         first, second = prediction["result"]
         assert (first["from_name"], first["to_name"]) == ("finding", "image")

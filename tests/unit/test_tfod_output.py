@@ -6,7 +6,10 @@ from lungal.detectors.tfod.network import read_output
 
 
 def output(boxes: list[list[float]], scores: list[float]) -> dict[str, np.ndarray]:
-    """Return one film's output: normalised yxyx boxes of class Mass, a column per class."""
+    """Return one film's output: normalised yxyx boxes of class Mass, a column per class.
+
+    As models were exported before they had an embedding.
+    """
     multiclass = np.zeros((1, len(scores), 9), np.float32)
     multiclass[0, :, 5] = scores
     return {
@@ -26,6 +29,19 @@ def test_boxes_are_in_pixels_of_the_film_and_best_first() -> None:
     assert found.class_scores is not None
     np.testing.assert_allclose(found.class_scores[:, 4], [0.9, 0.2])
     assert found.class_scores.shape == (2, 8)
+
+
+def test_the_embedding_is_the_film_s_own_whatever_is_kept_of_its_boxes() -> None:
+    arrays = output([[0, 0, 0.5, 0.5]], [0.4]) | {"embedding": np.eye(3, dtype=np.float32)}
+    found = read_output(arrays, 0, "film", 100, 100, threshold=0.9, limit=10)
+    assert len(found) == 0
+    assert found.embedding is not None
+    np.testing.assert_array_equal(found.embedding, [1, 0, 0])
+
+
+def test_a_model_without_embedding_is_read() -> None:
+    found = read_output(output([[0, 0, 1, 1]], [0.4]), 0, "film", 100, 100, threshold=0, limit=1)
+    assert found.embedding is None
 
 
 def test_threshold_and_limit() -> None:

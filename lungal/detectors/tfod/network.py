@@ -10,6 +10,9 @@ from lungal.boxes import FloatArray, area, clip, from_normalised
 from lungal.detectors.tfod import compat
 from lungal.records import CLASSES, Detections
 
+EMBEDDING_STRIDE = 16
+"""The embedding is made of feature maps whose cells span so many pixels of the input at most."""
+
 
 def build_network(config: Any, *, training: bool) -> Any:
     """Return the OD API's DetectionModel for a pipeline config, its variables not yet made."""
@@ -36,7 +39,8 @@ def make_server(network: Any, size: int) -> Any:
 
     Its output names are those of every exported OD API model: detection_boxes (N, M, 4) float32
     normalised yxyx, detection_scores (N, M) float32, detection_classes (N, M) float32 counted
-    from 1, and more. Unlike the API's own `image_tensor` it takes whole batches.
+    from 1, and more, among it `embedding` (N, E) float32, which the API's exporter has not
+    (`embed`). Unlike the API's own `image_tensor` it takes whole batches.
     """
     compat.install()
     import tensorflow as tf
@@ -54,9 +58,31 @@ def make_server(network: Any, size: int) -> Any:
             predictions = ops.bfloat16_to_float32_nested(predictions)
             output = self._model.postprocess(predictions, shapes)
             output = {name: tf.cast(value, tf.float32) for name, value in output.items()}
-            return output | {"detection_classes": output["detection_classes"] + 1}
+            classes = output["detection_classes"] + 1
+            return output | {"detection_classes": classes, "embedding": embed(predictions, size)}
 
     return Server(network)
+
+
+def embed(predictions: Any, size: int) -> Any:
+    """Return films as the network sees them: (N, E) float32, each of length 1.
+
+    The largest value of each channel of the feature maps of stride 16 and finer: the first two
+    levels of a pyramid (FPN, BiFPN), the first map of `ssd_mobilenet_v2`, and CenterNet's only map,
+    of stride 4, which is what its heads see. These levels tell the findings of films apart better
+    than the coarser ones, and largest values do so better than means, in which a small finding
+    drowns (docs/detector.md). The length is 1 because the gain of a film's contrast is no finding.
+
+    Args:
+        predictions: what the network's `predict` returned for N films.
+        size: side of the square that the network sees, pixels.
+    """
+    import tensorflow as tf
+
+    maps = predictions.get("feature_maps") or predictions["extracted_features"][-1:]
+    fine = [features for features in maps if size / features.shape[1] <= EMBEDDING_STRIDE]
+    largest = [tf.reduce_max(tf.cast(features, tf.float32), [1, 2]) for features in fine]
+    return tf.math.l2_normalize(tf.concat(largest, axis=1), axis=1)
 
 
 def save_server(server: Any, folder: Path) -> None:
@@ -78,7 +104,8 @@ def read_output(
     """Turn one row of a server's output into Detections in the film's own pixels.
 
     Args:
-        output: of numpy arrays, as `make_server` names them.
+        output: of numpy arrays, as `make_server` names them. Models that other versions exported
+            have no `embedding`.
         row: which image of the batch.
         image_id: its film.
         width: of the film, pixels.
@@ -94,7 +121,14 @@ def read_output(
     keep = order[(scores[order] >= threshold) & (area(boxes[order]) > 0)][:limit]
     labels = np.asarray(output["detection_classes"][row][keep], np.int32) - 1
     sure = np.clip(scores[keep], 0, 1)
-    return Detections(image_id, boxes[keep], sure, labels, _class_scores(output, row, keep))
+    per_class = _class_scores(output, row, keep)
+    return Detections(image_id, boxes[keep], sure, labels, per_class, _embedding(output, row))
+
+
+def _embedding(output: Any, row: int) -> FloatArray | None:
+    if "embedding" not in output:
+        return None
+    return np.array(output["embedding"][row], np.float32)
 
 
 def _class_scores(output: Any, row: int, keep: NDArray[np.intp]) -> FloatArray | None:

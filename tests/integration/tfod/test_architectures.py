@@ -19,6 +19,18 @@ BEHIND_THE_LAST_FEATURE_MAP = ("top_", "post_", "logits", "stack_6/block_1/")
 
 MASS = CLASSES.index("Mass")
 
+EMBEDDING = {  # channels of the maps of stride 16 and finer
+    "ssd_mobilenet_v2": 192,
+    "ssd_mobilenet_v2_fpnlite": 2 * 16,
+    "ssd_resnet50_fpn": 2 * 256,
+    "efficientdet_d0": 2 * 64,
+    "efficientdet_d1": 2 * 88,
+    "efficientdet_d2": 2 * 112,
+    "centernet_mobilenet_v2_fpn": 24,
+    "centernet_resnet50_v2": 64,
+}
+"""At the depth multiplier of `smallest`."""
+
 
 def smallest(architecture: str) -> ModelParams:
     """Return the architecture at the smallest size that `ModelParams` allows."""
@@ -37,6 +49,7 @@ def eager() -> Iterator[Any]:
     import tensorflow as tf
 
     tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(0)  # an untrained CenterNet may see no box with an area
     tf.config.run_functions_eagerly(True)
     try:
         yield tf
@@ -60,6 +73,8 @@ def test_it_learns_a_step_and_serves(architecture: str, eager: Any) -> None:
     found = serve(network, film, model.input_size, eager)
     assert 0 < len(found) <= 100
     assert found.class_scores is None or found.class_scores.shape == (len(found), len(CLASSES))
+    assert found.embedding.shape == (EMBEDDING[architecture],)
+    assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-5)
 
 
 def learn(network: Any, film: Any, tf: Any) -> tuple[dict[str, float], list[str]]:

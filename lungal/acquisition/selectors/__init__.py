@@ -1,0 +1,1 @@
+"""Ways of choosing films of a pool, a module each."""

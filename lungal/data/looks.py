@@ -1,0 +1,52 @@
+"""The same films looked at several times: a folder of tables of detections, and which there are.
+
+`looks.json` lists them, so that a folder without any is not an empty one, and so that their order
+is that of whoever looked.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lungal.data.detections import read_detections, write_detections
+from lungal.data.files import require, whole_folder
+from lungal.errors import StageOrderError
+from lungal.records import Detections
+
+INDEX = "looks.json"
+
+
+def write_looks(folder: Path, looks: Iterable[tuple[str, Iterable[Detections]]]) -> None:
+    """Write `<name>.parquet` for each look, one look in memory at a time, all or none.
+
+    Args:
+        folder: replaced as a whole.
+        looks: names and what was seen.
+
+    Raises:
+        DetectorError: as `write_detections`.
+    """
+    with whole_folder(folder) as part:
+        names = []
+        for name, detections in looks:
+            write_detections(part / f"{name}.parquet", detections)
+            names.append(name)
+        (part / INDEX).write_text(json.dumps(names) + "\n", encoding="utf-8")
+
+
+def read_looks(folder: Path, made_by: str) -> Iterator[tuple[str, list[Detections]]]:
+    """Yield the name and the detections, sorted by image_id, of each look, in order.
+
+    Raises:
+        StageOrderError: if the folder or a file of it is missing or damaged, naming the stage
+            that makes it.
+    """
+    index = require(folder / INDEX, made_by)
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError:
+        raise StageOrderError(
+            f"{index} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
+        ) from None
+    for name in names:
+        yield name, read_detections(folder / f"{name}.parquet", made_by)
