@@ -64,6 +64,26 @@ def class_ap_over(ious: Sequence[float]) -> Metric:
     return prepare
 
 
+def weighted_ap_over(ious: Sequence[float]) -> Metric:
+    """Return the metric `precision_recall.weighted_ap`: one number; NaN in a draw without boxes."""
+
+    def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
+        matched = match_films_at(truths, detections, ious)
+        at = [precision_recall_curves(matches) for matches in matched]
+        boxes = matched[0].truths
+
+        def statistic(weights: Weights) -> NDArray[np.float64]:
+            per_class = np.mean([of_iou(weights) for of_iou in at], axis=(0, 2))
+            counts = weights @ boxes
+            there = counts > 0
+            total = counts[there].sum()
+            return np.array([per_class[there] @ counts[there] / total if total else np.nan])
+
+        return statistic
+
+    return prepare
+
+
 def macro_first(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return, for each of S settings, the mean of the classes that are defined, then each class.
 

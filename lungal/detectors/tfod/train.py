@@ -5,6 +5,7 @@ validation history. This loop is as long as the arguments one would otherwise ha
 it, and validates through the very function that is served later.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lungal.data.detections import read_detections, write_detections
 from lungal.data.tfrecords import read_records
 from lungal.detectors.protocol import OnStep
 from lungal.detectors.tfod.config import MAX_DETECTIONS, build_config
@@ -25,9 +27,10 @@ from lungal.detectors.tfod.network import (
     read_output,
     serve_mode,
 )
-from lungal.detectors.tfod.progress import Progress
+from lungal.detectors.tfod.progress import BEHIND, Progress
 from lungal.detectors.tfod.weights import load_initial
 from lungal.errors import DetectorError
+from lungal.evaluation.bootstrap import paired_difference, weighted_ap_over
 from lungal.evaluation.precision_recall import macro_ap, weighted_ap
 from lungal.params import ModelParams, TrainParams
 from lungal.records import Detections, GroundTruth, Image
@@ -37,6 +40,8 @@ CHECKPOINT_EVERY = 100
 VALIDATION_BATCH = 8
 VALIDATION_THRESHOLD = 0.01
 IOUS = (0.3, 0.4, 0.5)
+DRAWS = 200
+"""Of the bootstrap that says whether a validation is surely worse than the leader."""
 
 
 class TfodTrainer:
@@ -125,9 +130,12 @@ class _Loop:
                 clock, logged = time.monotonic(), step
             if step % every == 0 or step == total:
                 with self._averaged_weights():
-                    metrics = self._agree(self._validate(val))
+                    found = self._look(val)
+                    metrics = self._agree(self._judge([truth for _, truth in val], found))
                     if self.progress.record(step, metrics):
                         self.best.save(step)
+                if self.progress.leader == step and is_chief(self.strategy):
+                    write_detections(self.progress.leader_file, found)
                 self._save()
                 self._tell(on_step, step, metrics)
                 if self.progress.exhausted:
@@ -223,7 +231,7 @@ class _Loop:
             self.latest.checkpoint.restore(newest)
         return int(self.step.numpy())
 
-    def _validate(self, val: list[tuple[Image, GroundTruth]]) -> dict[str, float]:
+    def _look(self, val: list[tuple[Image, GroundTruth]]) -> list[Detections]:
         import tensorflow as tf
 
         found: list[Detections] = []
@@ -235,9 +243,18 @@ class _Loop:
                 shape = (image.image_id, image.width, image.height)
                 keep = (VALIDATION_THRESHOLD, MAX_DETECTIONS)
                 found.append(read_output(arrays, row, *shape, *keep))
-        truths = [truth for _, truth in val]
+        return found
+
+    def _judge(self, truths: list[GroundTruth], found: list[Detections]) -> dict[str, float]:
         macro = {f"val/macro_ap{iou * 100:.0f}": macro_ap(truths, found, iou) for iou in IOUS}
-        return macro | {"val/weighted_ap": weighted_ap(truths, found, IOUS)}
+        behind = 0.0
+        if self.progress.leader is not None and self.progress.leader_file.exists():
+            leader = read_detections(self.progress.leader_file)
+            arguments = (truths, leader, found, weighted_ap_over(IOUS))
+            behind = paired_difference(*arguments, seed=0, draws=DRAWS).low
+        weighted = {"val/weighted_ap": weighted_ap(truths, found, IOUS)}
+        # NaN where no film has a box.
+        return macro | weighted | {BEHIND: 0.0 if math.isnan(behind) else behind}
 
     def _agree(self, metrics: dict[str, float]) -> dict[str, float]:
         """Return the chief's metrics on every worker, so that all of them stop together."""
