@@ -18,8 +18,9 @@ from lungal.evaluation.bootstrap import (
     macro_first,
     paired_difference,
     paired_differences,
+    weighted_ap_over,
 )
-from lungal.evaluation.precision_recall import average_precision, macro_ap
+from lungal.evaluation.precision_recall import average_precision, macro_ap, weighted_ap
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,20 @@ def test_the_interval_is_that_of_copied_films(films):
     assert value == pytest.approx(macro_ap(truths, detections, 0.4), abs=1e-9)
     assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])), abs=1e-6)
     assert low < value < high
+
+
+def test_the_weighted_ap_is_drawn_like_copied_films(films):
+    truths, detections = films
+    ious = (0.3, 0.4, 0.5)
+    draws = [
+        weighted_ap(copied(truths, weights), copied(detections, weights), ious)
+        for weights in film_weights(np.arange(len(truths)), seed=3, draws=20)
+    ]
+    value, low, high = interval(truths, detections, weighted_ap_over(ious), seed=3, draws=20)
+    assert value == pytest.approx(weighted_ap(truths, detections, ious), abs=1e-6)
+    assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])), abs=1e-6)
+    nothing = interval([truth("a", [], [])], [], weighted_ap_over(ious), seed=0, draws=5)
+    assert np.isnan(nothing.value)
 
 
 def test_patients_are_drawn_whole(films):

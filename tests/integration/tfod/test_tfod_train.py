@@ -21,8 +21,17 @@ def test_training_reports_losses_and_validations_and_learns(tiny_trained):
     assert sorted(losses) == [10, 20, 30]
     assert sorted(validations) == [10, 20, 30]
     assert losses[30] < losses[10]
-    assert best["val/weighted_ap"] == max(m["val/weighted_ap"] for m in validations.values())
-    assert best["best_step"] in validations
+    assert all(name in best for name in ("val/weighted_ap", "val/behind_leader"))
+    assert best["best_step"] == latest_not_surely_worse(validations)
+
+
+def latest_not_surely_worse(validations):
+    leader = max(validations, key=lambda step: (validations[step]["val/weighted_ap"], -step))
+    return max(
+        step
+        for step, metrics in validations.items()
+        if step == leader or (step > leader and metrics["val/behind_leader"] <= 0)
+    )
 
 
 def test_a_finished_training_is_not_run_again(tiny_trained, tiny_records, tiny_model, tiny_train):
