@@ -47,12 +47,14 @@ def save_pyfunc(
     import mlflow
     import pandas as pd
 
+    # A registered model answers about one film; views are for a pool, and YAML knows no tuples.
+    look = detect.model_dump(exclude={"views"})
     package = Path(__file__).resolve().parents[1]
     mlflow.pyfunc.save_model(
         path=str(out),
         python_model=str(package / "tracking" / "pyfunc.py"),
         artifacts={"detector": str(detector)},
-        model_config={"loader": loader, "detect": detect.model_dump()},
+        model_config={"loader": loader, "detect": look},
         signature=_signature(),
         input_example=pd.DataFrame({"image": [encode_png(example)]}),
         pip_requirements=[f"{name}=={version(name)}" for name in NEEDED],

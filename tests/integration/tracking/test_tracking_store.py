@@ -43,7 +43,7 @@ def log_detector(run: Run, folder: Path, version: str, score: float = 0.75) -> N
         folder,
         version,
         loader="toy_loader:ToyDetector",
-        detect=DetectParams(score_threshold=0.5),
+        detect=DetectParams(score_threshold=0.5, views=("clahe",)),
         example=np.zeros((32, 32), np.uint8),
         tags={"round": 1},
     )
