@@ -46,6 +46,10 @@ class PhantomParams(Section):
     """Share of image-level labels that are flipped."""
     label_missing: Fraction = 0.05
     """Share of films whose image-level labels are missing."""
+    series: Fraction = 0.0
+    """Share of patients who are filmed again and again, with the same findings each time."""
+    rarity: Annotated[float, Field(ge=0)] = 1.0
+    """Power of how often each finding is: 1 is as NIH has them, 0 alike, more makes rare rarer."""
     seed: int = 0
 
 

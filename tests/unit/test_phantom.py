@@ -346,3 +346,41 @@ def test_an_ap_film_has_the_wider_heart_and_the_higher_dome() -> None:
         pa, ap = build(sick(number)), build(sick(number, view="AP"))
         assert ap.heart_ratio > pa.heart_ratio
         assert ap.domes[0] < pa.domes[0] + 25
+
+
+# --- a population that is hard to sample ---------------------------------------------------------
+
+
+def test_a_series_shows_the_same_findings_again_in_the_same_place() -> None:
+    cases = plan(PhantomParams(films=400, series=1.0, no_finding=0.0))
+    by_patient = {case.patient.number: [] for case in cases}
+    for case in cases:
+        by_patient[case.patient.number].append(case)
+    whole = list(by_patient.values())[:-1]  # the last patient's films may be cut off
+    assert {len(films) for films in whole} <= set(range(6, 13))
+    assert all(len({case.findings for case in films}) == 1 for films in whole)
+    first, _, third, *_ = next(films for films in whole if films[0].findings == ("Mass",))
+    one, other = (film(case)[1][0] for case in (first, third))
+    assert side(one) == pytest.approx(side(other), rel=0.1)  # the same mass
+    assert np.abs(np.subtract(one.xyxy, other.xyxy)).max() < 150  # as far as the patient moved
+    assert (film(first)[0] != film(third)[0]).any()
+
+
+def test_series_leave_all_other_patients_as_they_were() -> None:
+    plain = {case.image_id: case for case in plan(PhantomParams(films=400))}
+    mixed = plan(PhantomParams(films=400, series=0.3))
+    others = [case for case in mixed if case.found_on == case.follow_up]
+    assert len(others) < len(mixed)
+    assert all(plain[case.image_id] == case for case in others if case.image_id in plain)
+
+
+def test_rarity_makes_rare_findings_rarer() -> None:
+    def share(rarity: float) -> dict[str, float]:
+        cases = plan(PhantomParams(films=4000, no_finding=0.0, rarity=rarity))
+        count = Counter(case.findings[0] for case in cases if len(case.findings) == 1)
+        return {name: count[name] / count.total() for name in CLASSES}
+
+    total = sum(n**3 for n in NIH_BOXES.values())
+    expected = {name: n**3 / total for name, n in NIH_BOXES.items()}
+    assert share(3.0) == pytest.approx(expected, abs=0.02)
+    assert share(0.0) == pytest.approx(dict.fromkeys(CLASSES, 1 / 8), abs=0.02)

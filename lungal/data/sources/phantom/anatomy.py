@@ -108,7 +108,7 @@ def _heart_ratio(case: Case) -> float:
     magnified = case.patient.heart_ratio + (0.025 if case.view == "AP" else 0.0)
     if "Cardiomegaly" not in case.findings:
         return magnified
-    return float(case.stream("Cardiomegaly").uniform(0.545, 0.66))
+    return float(case.lesion_stream("Cardiomegaly").uniform(0.545, 0.66))
 
 
 def _lung(pose: Pose, patient: Patient, side: int, dome: float) -> Lung:

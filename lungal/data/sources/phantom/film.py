@@ -18,7 +18,7 @@ def draw(case: Case) -> tuple[Image, tuple[LabelledBox, ...]]:
     """
     anatomy = build(case)
     lungs = (soft_tissue.air(anatomy.lung(-1)), soft_tissue.air(anatomy.lung(1)))
-    found = [lesions.draw(name, anatomy, lungs, case.stream(name)) for name in case.findings]
+    found = [lesions.draw(name, anatomy, lungs, case.lesion_stream(name)) for name in case.findings]
     air = lungs[0] + lungs[1]
     markings = np.minimum(air * np.float32(2), 1) * (1 - np.float32(0.7) * filled(anatomy.heart, 8))
     for lesion in found:

@@ -22,10 +22,11 @@ NIH_BOXES = {
 """Boxes of each finding in NIH's BBox_List_2017.csv: how often the phantom has it."""
 
 _FILMS_PER_PATIENT = (0.50, 0.20, 0.12, 0.08, 0.06, 0.04)  # of 1, 2, ... films
+_SERIES = (6, 12)  # films of a patient who is filmed again and again, fewest and most
 _FINDINGS_PER_FILM = (0.89, 0.10, 0.01)  # of 1, 2, ... findings, as on NIH's boxed films
 _AP_SHARE = 0.4
 _TEST_SHARE = 0.23
-_PATIENT, _FILM, _WEAK_LABEL, _DRAWING = range(4)
+_PATIENT, _FILM, _WEAK_LABEL, _DRAWING, _WARD = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Case:
     view: str  # "PA" | "AP"
     findings: tuple[str, ...]  # the truth, in the order of CLASSES
     weak_findings: tuple[str, ...] | None  # what the image-level label says; None: it is missing
+    found_on: int  # the follow-up on which the findings were first seen
 
     @property
     def image_id(self) -> str:
@@ -68,8 +70,15 @@ class Case:
 
     def stream(self, name: str) -> np.random.Generator:
         """Return the random numbers of one part of the drawing, independent of all other parts."""
+        return self._stream(self.follow_up, name)
+
+    def lesion_stream(self, name: str) -> np.random.Generator:
+        """Return the random numbers of a finding: the same on all films that show it."""
+        return self._stream(self.found_on, name)
+
+    def _stream(self, follow_up: int, name: str) -> np.random.Generator:
         part = int.from_bytes(name.encode(), "little")
-        return _stream(self.seed, _DRAWING, self.patient.number, self.follow_up, part)
+        return _stream(self.seed, _DRAWING, self.patient.number, follow_up, part)
 
 
 def plan(params: PhantomParams) -> list[Case]:
@@ -82,8 +91,13 @@ def _cases(params: PhantomParams) -> Iterator[Case]:
         rng = _stream(params.seed, _PATIENT, number)
         patient = _patient(number, rng)
         films = 1 + int(rng.choice(len(_FILMS_PER_PATIENT), p=_FILMS_PER_PATIENT))
-        for follow_up in range(films):
-            yield _case(patient, follow_up, params)
+        ward = _stream(params.seed, _WARD, number)  # apart, so that `series` moves nothing else
+        if ward.random() < params.series:
+            for follow_up in range(int(ward.integers(_SERIES[0], _SERIES[1] + 1))):
+                yield _case(patient, follow_up, params, found_on=0)
+        else:
+            for follow_up in range(films):
+                yield _case(patient, follow_up, params, found_on=follow_up)
 
 
 def _patient(number: int, rng: np.random.Generator) -> Patient:
@@ -104,18 +118,24 @@ def _patient(number: int, rng: np.random.Generator) -> Patient:
     )
 
 
-def _case(patient: Patient, follow_up: int, params: PhantomParams) -> Case:
+def _case(patient: Patient, follow_up: int, params: PhantomParams, *, found_on: int) -> Case:
+    view, findings = _film(patient, follow_up, params)
+    if found_on != follow_up:
+        _, findings = _film(patient, found_on, params)
+    label_rng = _stream(params.seed, _WEAK_LABEL, patient.number, follow_up)
+    weak = _weak_findings(findings, params, label_rng)
+    return Case(params.seed, patient, follow_up, view, findings, weak, found_on)
+
+
+def _film(patient: Patient, follow_up: int, params: PhantomParams) -> tuple[str, tuple[str, ...]]:
     rng = _stream(params.seed, _FILM, patient.number, follow_up)
     view = "AP" if rng.random() < _AP_SHARE else "PA"
     healthy = rng.random() < params.no_finding
-    findings = () if healthy else _findings(rng)
-    label_rng = _stream(params.seed, _WEAK_LABEL, patient.number, follow_up)
-    weak = _weak_findings(findings, params, label_rng)
-    return Case(params.seed, patient, follow_up, view, findings, weak)
+    return view, () if healthy else _findings(rng, params.rarity)
 
 
-def _findings(rng: np.random.Generator) -> tuple[str, ...]:
-    weights = np.array([NIH_BOXES[name] for name in CLASSES], np.float64)
+def _findings(rng: np.random.Generator, rarity: float) -> tuple[str, ...]:
+    weights = np.array([NIH_BOXES[name] for name in CLASSES], np.float64) ** rarity
     number = 1 + int(rng.choice(len(_FINDINGS_PER_FILM), p=_FINDINGS_PER_FILM))
     drawn = rng.choice(len(CLASSES), number, replace=False, p=weights / weights.sum())
     return tuple(CLASSES[i] for i in sorted(drawn))
