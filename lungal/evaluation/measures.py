@@ -92,12 +92,11 @@ def measure_all(
     Raises:
         EvaluationError: if a film comes twice or `groups` lacks one.
     """
-    options = {"seed": params.seed, "draws": params.bootstrap}
-    numbers = []
-    for measure in chosen:
-        found = intervals(truths, detections, measure.metric, groups=groups, **options)
-        numbers += _name(measure, found)
-    return numbers
+
+    def measured(metric: Metric) -> list[Interval]:
+        return intervals(truths, detections, metric, groups=groups, **_draws(params))
+
+    return [number for one in chosen for number in _name(one, measured(one.metric))]
 
 
 def compare_all(
@@ -113,12 +112,11 @@ def compare_all(
     Raises:
         EvaluationError: if a film comes twice or `groups` lacks one.
     """
-    options = {"seed": params.seed, "draws": params.bootstrap}
-    numbers = []
-    for measure in chosen:
-        found = paired_differences(truths, a, b, measure.metric, groups=groups, **options)
-        numbers += _name(measure, found)
-    return numbers
+
+    def measured(metric: Metric) -> list[Interval]:
+        return paired_differences(truths, a, b, metric, groups=groups, **_draws(params))
+
+    return [number for one in chosen for number in _name(one, measured(one.metric))]
 
 
 def as_table(numbers: Sequence[Number]) -> pd.DataFrame:
@@ -133,6 +131,10 @@ def as_table(numbers: Sequence[Number]) -> pd.DataFrame:
     ]
     columns = ["measure", "at", "class", "value", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _draws(params: EvaluateParams) -> dict[str, int]:
+    return {"seed": params.seed, "draws": params.bootstrap}
 
 
 def _name(measure: Measure, found: Sequence[Interval]) -> list[Number]:

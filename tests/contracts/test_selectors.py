@@ -30,6 +30,8 @@ class EachSelector(SelectorContract):
             pool = make_pool(films, labelled=labelled)
             choices = selector(pool, budget, seed=params.seed, number=number)
             audit(choices, pool, budget, params, number=number)
+            patients = len(set(pool.patients)) if params.one_per_patient else films
+            assert len(choices) == min(budget, patients)
 
     def test_a_film_may_be_told_from_others_by_nothing_but_its_name(self, selector, params):
         pool = make_pool(24)
@@ -43,6 +45,7 @@ class EachSelector(SelectorContract):
         )
         choices = selector(same, 5, seed=params.seed, number=1)
         audit(choices, same, 5, params, number=1)
+        assert len({choice.image_id for choice in choices}) == 5
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -247,7 +247,8 @@ def _ssd_mobilenet_v2_fpnlite(model: ModelParams, train: TrainParams) -> Message
             "use_depthwise": True,
             "conv_hyperparams": convolution,
             "override_base_feature_extractor_hyperparams": True,
-            "fpn": {"min_level": 3, "max_level": 7, "additional_layer_depth": depth},
+            # Undivided: the API itself multiplies it by depth_multiplier, but not the predictor's.
+            "fpn": {"min_level": 3, "max_level": 7, "additional_layer_depth": 128},
         },
         "box_predictor": _shared_predictor(
             convolution, depth, 4, share_prediction_tower=True, use_depthwise=True

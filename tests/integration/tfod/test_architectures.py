@@ -21,7 +21,7 @@ MASS = CLASSES.index("Mass")
 
 EMBEDDING = {  # channels of the maps of stride 16 and finer
     "ssd_mobilenet_v2": 192,
-    "ssd_mobilenet_v2_fpnlite": 2 * 16,
+    "ssd_mobilenet_v2_fpnlite": 2 * 44,  # 128 channels, narrowed once
     "ssd_resnet50_fpn": 2 * 256,
     "efficientdet_d0": 2 * 64,
     "efficientdet_d1": 2 * 88,
