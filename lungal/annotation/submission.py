@@ -214,13 +214,18 @@ class Submission:
             keep = min(tasks, key=lambda task: (task.is_unread, task.id))
             for task in tasks:
                 if task is not keep and task.is_unread:
-                    gone = self.http.delete(f"/api/tasks/{task.id}/")
-                    if gone.status_code != httpx.codes.NOT_FOUND:  # another queue was quicker
-                        gone.raise_for_status()
+                    self._delete(f"/api/tasks/{task.id}/")
             if key in wanted and keep.overlap != wanted[key].readers:
                 wrong.append((keep, wanted[key].readers))
         with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
             list(pool.map(lambda one: self._set_readers(*one), wrong))
+
+    def _delete(self, path: str) -> None:
+        # Another queue may be quicker: before ours it is a 404, amid ours the server fails with a
+        # 500, since it looks the task up again for each of its predictions.
+        deleted = self.http.delete(path)
+        if deleted.is_error and self.http.get(path).status_code != httpx.codes.NOT_FOUND:
+            deleted.raise_for_status()
 
     def _set_readers(self, task: _There, readers: int) -> None:
         # An import cannot say it. The server takes a task that was read before it learnt of the

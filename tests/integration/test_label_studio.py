@@ -341,6 +341,36 @@ def test_two_queues_at_once_double_nothing(store: LabelStudio, tasks: list[Task]
     assert films_of(store) == names_of(tasks)
 
 
+def put_in_twice(store: LabelStudio, task: dict[str, Any]) -> None:
+    double = [{"data": task["data"]}]
+    store.http.post(f"/api/projects/{task['project']}/import", json=double).raise_for_status()
+
+
+@pytest.mark.parametrize("quicker", [True, False], ids=["it is gone", "it stays"])
+def test_a_double_may_go_amid_our_deleting_it(
+    store: LabelStudio, tasks: list[Task], monkeypatch: pytest.MonkeyPatch, quicker: bool
+) -> None:
+    store.submit(tasks)
+    put_in_twice(store, open_tasks(store)[0])
+    delete = store.http.delete
+
+    def fail(path: str) -> httpx.Response:
+        if quicker:
+            delete(path).raise_for_status()
+        return httpx.Response(500, json={"detail": "no"}, request=httpx.Request("DELETE", path))
+
+    monkeypatch.setattr(store.http, "delete", fail)
+    if quicker:
+        store.submit(tasks)
+    else:
+        with pytest.raises(ServerError, match="500"):
+            store.submit(tasks)
+        monkeypatch.undo()
+        assert len(films_of(store)) == len(tasks) + 1
+        store.submit(tasks)
+    assert films_of(store) == names_of(tasks)
+
+
 class Unplugged:
     """A way to host films during which the server goes down."""
 
