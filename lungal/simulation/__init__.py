@@ -1,0 +1,1 @@
+"""Whole campaigns of choosing and reading, played on films whose truth is known."""
