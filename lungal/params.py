@@ -25,6 +25,8 @@ Architecture = Literal[
 ViewName = Literal[
     "gamma_up", "gamma_down", "clahe", "turn_left", "turn_right", "shrink", "enlarge"
 ]
+CONTROLS = ("shuffled", "oracle")
+"""What an arm of a simulation may be that is no way of choosing, but shows that the others are."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Range = tuple[float, float]
@@ -322,6 +324,29 @@ class QueueParams(Section):
     """Write readers down as keyed hashes of their addresses, not as their addresses."""
 
 
+class SimulateParams(Section):
+    """Campaigns played with the truth as the reader, to see which way of choosing saves labels."""
+
+    learner: Literal["tfod", "proxy"] = "tfod"
+    """tfod: the detector of the profile | proxy: a light head on frozen features, in seconds."""
+    seeds: tuple[int, ...] = ()
+    """A campaign of each arm for each of them; none: nothing is played."""
+    rounds: Positive = 6
+    initial: Positive = 60
+    """How many films are labelled before the first round: with every class among them."""
+    budget: Positive = 30
+    """Films a round."""
+    arms: dict[str, dict[str, Any]] = {}
+    """Ways of choosing by name: what differs from the section `select`; or `control: shuffled`,
+    whose scores tell nothing, or `control: oracle`, which chooses by the truth."""
+    members: Annotated[int, Field(ge=2)] = 3
+    """Of the committee, in arms that ask one: each learns without its share of the films."""
+    iou: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.4, 0.5)
+    """Overlaps over which a detector's score, its macro AP, is averaged."""
+    workers: Positive = 2
+    """Campaigns at once, each in a process with its share of the machine's threads."""
+
+
 class Profile(Section):
     """What depends on the machine."""
 
@@ -344,6 +369,7 @@ class Params(Section):
     evaluate: EvaluateParams
     select: SelectParams
     queue: QueueParams
+    simulate: SimulateParams = SimulateParams()
     profiles: dict[str, Profile]
 
     @property
@@ -361,6 +387,30 @@ class Params(Section):
     @property
     def crossfit(self) -> CrossfitParams:
         return self.profiles[self.profile].crossfit
+
+    @property
+    def arms(self) -> dict[str, SelectParams]:
+        """How each arm of a simulation chooses, by name."""
+        return {name: self._arm(name) for name in self.simulate.arms}
+
+    @model_validator(mode="after")
+    def know_the_arms(self) -> Self:
+        for name in self.simulate.arms:
+            try:
+                self._arm(name)
+            except ValidationError as error:
+                raise ValueError(f"simulate.arms.{name}: {_one_line(error)}") from None
+            control = self.simulate.arms[name].get("control", "shuffled")
+            if control not in CONTROLS:
+                raise ValueError(
+                    f"simulate.arms.{name}.control is {control!r}, not {' or '.join(CONTROLS)}"
+                )
+        return self
+
+    def _arm(self, name: str) -> SelectParams:
+        changes = {k: v for k, v in self.simulate.arms[name].items() if k != "control"}
+        whole = self.select.model_dump() | changes
+        return SelectParams.model_validate(whole | {"budget": self.simulate.budget})
 
 
 def load_params(path: Path) -> Params:

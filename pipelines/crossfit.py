@@ -24,6 +24,7 @@ import pandas as pd
 from lungal.data.detections import read_detections, write_detections
 from lungal.data.files import whole_file
 from lungal.data.films import film_paths, read_films
+from lungal.data.folds import deal as deal_films
 from lungal.data.labels import films, pool, read_labels
 from lungal.data.looks import write_looks
 from lungal.data.tfrecords import read_records, write_records
@@ -70,26 +71,14 @@ def crossfit(params: Params) -> None:
 
 
 def deal(labels: pd.DataFrame, folds: int) -> list[list[str]]:
-    """Deal the labelled training films into folds, all films of a patient into one.
-
-    Patients are dealt in turn, in the order of their hash, so that no fold has more than one
-    patient more than another. Fewer patients than folds make fewer folds.
+    """Deal the labelled training films into folds; see `lungal.data.folds`.
 
     Args:
         labels: the rows of data/labels.parquet.
         folds: how many; 0 makes none.
-
-    Returns:
-        The image_ids of each fold, sorted.
     """
     named = labels[labels["image_id"].isin(films(labels, "train", "labelled"))]
-    patients = sorted(set(named["patient_id"]), key=_lot)
-    dealt: list[list[str]] = [[] for _ in range(min(folds, len(patients)))]
-    if dealt:
-        fold_of = {patient: dealt[place % folds] for place, patient in enumerate(patients)}
-        for image_id, patient in zip(named["image_id"], named["patient_id"], strict=True):
-            fold_of[patient].append(image_id)
-    return [sorted(fold) for fold in dealt]
+    return deal_films(dict(zip(named["image_id"], named["patient_id"], strict=True)), folds)
 
 
 def _own(work: Path) -> Path:
@@ -180,10 +169,6 @@ def _forget_others(work: Path) -> None:
         if folder != work:
             shutil.rmtree(folder)
     work.mkdir(parents=True, exist_ok=True)
-
-
-def _lot(patient: str) -> bytes:
-    return hashlib.sha256(f"crossfit:{patient}".encode()).digest()
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

@@ -56,6 +56,16 @@ def choose_batch(
             choice is not what it should be.
     """
     pool = gather(evidence, patients, build(params, weights), params, labelled)
+    return choose_from(pool, budget, params, number=number)
+
+
+def choose_from(pool: Pool, budget: int, params: SelectParams, *, number: int) -> list[Choice]:
+    """Choose films of a pool whose scores are known by `params.selector`, and check the choice.
+
+    Raises:
+        UnknownNameError: if there is no such selector.
+        SelectionError: as choose_batch.
+    """
     choices = build_selector(params)(pool, budget, seed=params.seed, number=number)
     audit(choices, pool, budget, params, number=number)
     return choices

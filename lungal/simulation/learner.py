@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lungal.params import ViewName
 from lungal.records import Detections, GroundTruth
 
-Look = Callable[[Sequence[str]], Iterator[Detections]]
+Look = Callable[[Sequence[str], ViewName | None], Iterator[Detections]]
 """Yields what a trained detector sees on the films of these image_ids, in this order, with an
-embedding of each."""
-
-OnStep = Callable[[int, int], None]
-"""Called with (done, total)."""
+embedding of each; or what it sees of them in another view, in the films' own pixels."""
 
 
 class Learner(Protocol):
@@ -22,6 +20,8 @@ class Learner(Protocol):
 
     name: str
     """What it is called in reports: `tfod`, `proxy`."""
+    key: str
+    """A hash of all that its detections depend on but the arguments of `learn`."""
 
     def learn(
         self,
@@ -30,7 +30,6 @@ class Learner(Protocol):
         *,
         seed: int,
         work: Path,
-        on_step: OnStep,
     ) -> Look:
         """Train with a fixed number of optimisation steps; the best checkpoint by `val` looks.
 
@@ -39,7 +38,6 @@ class Learner(Protocol):
             val: of the films that choose the checkpoint.
             seed: of the initial weights and of all chance in the training.
             work: a folder that outlives a kill; what is found there of the same training is used.
-            on_step: told of the progress.
 
         Raises:
             DetectorError: if it cannot learn from these films.

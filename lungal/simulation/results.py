@@ -33,3 +33,11 @@ class Pick:
     score: float  # the strategy's
     components: Mapping[str, float | str] = field(default_factory=dict)
     boxes: tuple[int, ...] = ()  # (C,) how many boxes of each class it turned out to hold
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One arm's campaign with one seed: its detectors by round, and what was chosen for each."""
+
+    points: tuple[Point, ...]
+    picks: tuple[Pick, ...]

@@ -1,0 +1,169 @@
+"""A campaign: rounds of training, choosing and reading, on films whose truth is known.
+
+All arms of a seed start from the same films and the same initial weights, are judged on the same
+test films, and keep checkpoints and calibrate by the same validation films. So what differs
+between them is the choice. It is made as the stage `select` makes it.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lungal.acquisition.difficulty import class_weights, difficulty
+from lungal.acquisition.evidence import Evidence
+from lungal.acquisition.pool import Choice
+from lungal.data.initial import choose_initial
+from lungal.evaluation.bootstrap import class_ap_over
+from lungal.evaluation.calibration import Calibration, calibrate_films
+from lungal.evaluation.calibration_fit import fit_calibration
+from lungal.params import LabelParams, SimulateParams
+from lungal.records import CLASSES, Detections
+from lungal.simulation.arms import Arm, choose
+from lungal.simulation.loss import film_loss
+from lungal.simulation.results import FULL, Chain, Pick, Point
+from lungal.simulation.sight import Looks, Sight, by_film
+from lungal.simulation.training import Trainings
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """What the campaigns of all arms and seeds have in common.
+
+    Args:
+        trainings: of its detectors.
+        params: rounds, films a round, overlaps of the score.
+        iou: overlap from which a detection is right, where scores are calibrated and where the
+            oracle counts mistakes.
+    """
+
+    trainings: Trainings
+    params: SimulateParams
+    iou: float
+
+    def start(self, seed: int) -> None:
+        """Train what all arms of a seed start from."""
+        self.trainings.observe(self.initial(seed), seed=seed, looks=())
+
+    def play(self, arm: Arm, seed: int, on_round: Callable[[], None] = lambda: None) -> Chain:
+        """Play one arm.
+
+        Args:
+            arm: chooses.
+            seed: of the initial films, the trainings and the choices.
+            on_round: called after the training of each round but the start.
+
+        Raises:
+            DetectorError: if a detector cannot learn from the labelled films.
+            SelectionError: if a choice is not what it should be.
+        """
+        labelled, seconds = self.initial(seed), 0.0
+        points: list[Point] = []
+        picks: list[Pick] = []
+        for number in range(self.params.rounds + 1):
+            sight = self.trainings.observe(labelled, seed=seed, looks=arm.looks)
+            points.append(self._judge(sight, arm.name, seed, number, seconds))
+            if number:
+                on_round()
+            if number == self.params.rounds or not sight.pool:
+                break
+            choices = self._choose(sight, arm, seed, number + 1)
+            seconds += self._time([choice.image_id for choice in choices], sight.pool)
+            picks += [self._receipt(choice, arm.name, seed, number + 1) for choice in choices]
+            labelled |= {choice.image_id for choice in choices}
+        return Chain(tuple(points), tuple(picks))
+
+    def play_full(self, seed: int) -> Chain:
+        """Train on all films at once: what the arms are measured by."""
+        sight = self.trainings.observe(self.trainings.films.train, seed=seed, looks=())
+        return Chain((self._judge(sight, FULL, seed, 0, 0.0),), ())
+
+    def initial(self, seed: int) -> set[str]:
+        """Return the films that are labelled before the first round.
+
+        Raises:
+            ParamsError: if there are not as many.
+        """
+        params = LabelParams(initial=self.params.initial, seed=seed)
+        return choose_initial(self.trainings.films.train, self.trainings.reader.truth, params)
+
+    def _judge(self, sight: Sight, arm: str, seed: int, number: int, seconds: float) -> Point:
+        truths = self.trainings.reader.tell([film.image_id for film in sight.test])
+        statistic = class_ap_over(self.params.iou)(truths, sight.test)
+        score, *classes = statistic(np.ones(len(truths))).tolist()
+        labelled = self.trainings.reader.tell([film.image_id for film in sight.labelled])
+        return Point(
+            arm,
+            seed,
+            number,
+            films=len(labelled),
+            boxes=sum(len(truth.boxes) for truth in labelled),
+            seconds=seconds,
+            score=score,
+            classes=tuple(classes),
+        )
+
+    def _choose(self, sight: Sight, arm: Arm, seed: int, number: int) -> list[Choice]:
+        truths = self.trainings.reader.tell([film.image_id for film in sight.val])
+        calibration = Calibration()
+        if arm.select.calibrate:
+            calibration = fit_calibration(truths, sight.val, iou=self.iou)
+        pool = calibrate_films(sight.pool, calibration)
+        weights = None
+        if arm.select.difficulty == "validation":
+            seen = calibrate_films(sight.val, calibration)
+            weights = class_weights(difficulty(truths, seen))
+        return choose(
+            arm,
+            list(_gather_evidence(pool, sight, calibration, self.trainings.films.reports)),
+            self.trainings.films.patients,
+            seed=seed,
+            number=number,
+            labelled=calibrate_films(sight.labelled, calibration),
+            weights=weights,
+            losses=self._losses(pool) if arm.control == "oracle" else None,
+        )
+
+    def _losses(self, pool: Iterable[Detections]) -> dict[str, float]:
+        tell = self.trainings.reader.tell
+        return {film.image_id: film_loss(tell([film.image_id])[0], film, self.iou) for film in pool}
+
+    def _time(self, chosen: Collection[str], pool: Iterable[Detections]) -> float:
+        seconds = self.trainings.reader.seconds
+        return math.fsum(seconds(film) for film in pool if film.image_id in set(chosen))
+
+    def _receipt(self, choice: Choice, arm: str, seed: int, number: int) -> Pick:
+        (truth,) = self.trainings.reader.tell([choice.image_id])
+        boxes = np.bincount(truth.labels, minlength=len(CLASSES)).tolist()
+        return Pick(
+            arm,
+            seed,
+            number,
+            choice.rank,
+            choice.image_id,
+            choice.score,
+            choice.components,
+            tuple(boxes),
+        )
+
+
+def _gather_evidence(
+    pool: Iterable[Detections],
+    sight: Sight,
+    calibration: Calibration,
+    reports: Mapping[str, frozenset[str]],
+) -> Iterator[Evidence]:
+    views, committee = (
+        _calibrated(sight.views, calibration),
+        _calibrated(sight.committee, calibration),
+    )
+    for film in pool:
+        name = film.image_id
+        looks = views.get(name, ()), committee.get(name, ())
+        yield Evidence(film, *looks, findings=reports.get(name))
+
+
+def _calibrated(looks: Looks, calibration: Calibration) -> dict[str, tuple[Detections, ...]]:
+    calibrated = [(name, calibrate_films(seen, calibration)) for name, seen in looks]
+    return dict(by_film(calibrated))
