@@ -33,6 +33,8 @@ class Paths:
     calibration: Path
     readers: Path
     readers_plots: Path
+    simulation: Path
+    simulation_report: Path
 
 
 def load_paths(path: Path) -> Paths:

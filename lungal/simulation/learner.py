@@ -18,10 +18,15 @@ class Learner(Protocol):
     Pure: the same films, truth and seed give the same detections.
     """
 
-    name: str
-    """What it is called in reports: `tfod`, `proxy`."""
-    key: str
-    """A hash of all that its detections depend on but the arguments of `learn`."""
+    @property
+    def name(self) -> str:
+        """What it is called in reports: `tfod`, `proxy`."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """A hash of all that its detections depend on but the arguments of `learn`."""
+        ...
 
     def learn(
         self,

@@ -80,9 +80,19 @@ class Tracker:
             tags: set on the run; later ones replace earlier ones.
             params: sections and values; what was logged first stays.
         """
-        run = Run(self, Outbox(self._folder, run_key), run_key)
-        given = {"lungal.round": str(round_number), "mlflow.source.name": "lungal", **(tags or {})}
-        run.begin(f"round-{round_number}-{run_key[:8]}", None, given, params or {})
+        given = {"lungal.round": str(round_number), **(tags or {})}
+        return self.open_run(run_key, f"round-{round_number}-{run_key[:8]}", given, params)
+
+    def open_run(
+        self,
+        key: str,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> "Run":
+        """Return a run that is no round's: found again by its key, or made; see open_round."""
+        run = Run(self, Outbox(self._folder, key), key)
+        run.begin(name, None, {"mlflow.source.name": "lungal", **(tags or {})}, params or {})
         return run
 
     def flush(self, box: Outbox, *, patient: bool = False) -> FlushReport:

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lungal.data.files import whole_folder
 from lungal.data.tfrecords import write_label_map
@@ -11,6 +11,16 @@ from lungal.detectors.tfod.config import build_config
 from lungal.detectors.tfod.network import build_network, make_server, save_server, serve_mode
 from lungal.detectors.tfod.progress import Progress
 from lungal.errors import DetectorError
+
+
+class Restored(NamedTuple):
+    """A finished training in memory, as TensorFlow's and the OD API's objects."""
+
+    config: Any
+    network: Any
+    server: Any  # `make_server`
+    checkpoint: Any
+    input_size: int
 
 
 def export_model(work: Path, out: Path) -> str:
@@ -22,10 +32,27 @@ def export_model(work: Path, out: Path) -> str:
     Raises:
         DetectorError: if `work` holds no validated training.
     """
+    best = restore_best(work)
+    compat.install()
+    from object_detection.utils import config_util
+
+    with whole_folder(out) as part:
+        save_server(best.server, part / "saved_model")
+        best.checkpoint.write(str(part / "checkpoint" / "ckpt-0"))
+        config_util.save_pipeline_config(best.config, str(part))
+        write_label_map(part / "label_map.pbtxt")
+    return _hash_weights(best.network)
+
+
+def restore_best(work: Path) -> Restored:
+    """Return the best checkpoint of a training as a network that serves.
+
+    Raises:
+        DetectorError: if `work` holds no validated training.
+    """
     progress = Progress.load(work)
     compat.install()
     import tensorflow as tf
-    from object_detection.utils import config_util
 
     newest = tf.train.latest_checkpoint(str(work / "best"))
     if newest is None:
@@ -38,12 +65,7 @@ def export_model(work: Path, out: Path) -> str:
     status = checkpoint.restore(newest)
     server.__call__.get_concrete_function()  # makes the variables, which take their values now
     status.expect_partial().assert_existing_objects_matched()
-    with whole_folder(out) as part:
-        save_server(server, part / "saved_model")
-        checkpoint.write(str(part / "checkpoint" / "ckpt-0"))
-        config_util.save_pipeline_config(config, str(part))
-        write_label_map(part / "label_map.pbtxt")
-    return _hash_weights(network)
+    return Restored(config, network, server, checkpoint, progress.model.input_size)
 
 
 def _hash_weights(network: Any) -> str:

@@ -1,4 +1,4 @@
-"""An exported model looking at films."""
+"""A trained model looking at films, exported or not."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,31 +16,21 @@ from lungal.params import DetectParams
 from lungal.records import Detections, Image
 
 
-class SavedModelDetector:
-    """A `Detector` on a model folder written by `TfodTrainer.export` and the train stage.
+class ServedDetector:
+    """A `Detector` on a function that `network.make_server` made.
 
     Args:
-        folder: with `saved_model/` and `run.json`.
+        serve: called with `input_tensor`.
+        classes: what it finds.
+        input_size: side of the square that it takes, pixels.
         params: batch size, and which detections are kept.
-
-    Raises:
-        DetectorError: if the folder holds no such model.
     """
 
-    def __init__(self, folder: Path, params: DetectParams) -> None:
-        self.params = params
-        run = _read_run(folder)
-        self.classes: tuple[str, ...] = tuple(run["classes"])
-        self.input_size: int = run["input_size"]
-        self.model_version: str = run["model_version"]
-        compat.install()
-        import tensorflow as tf
-
-        try:
-            self._model = tf.saved_model.load(str(folder / "saved_model"))
-        except OSError as error:
-            raise DetectorError(f"{folder}: {str(error).splitlines()[0]}") from None
-        self._serve = self._model.signatures["serving_default"]
+    def __init__(
+        self, serve: Any, classes: tuple[str, ...], input_size: int, params: DetectParams
+    ) -> None:
+        self.params, self.classes, self.input_size = params, classes, input_size
+        self._serve = serve
 
     def detect(self, images: Iterable[Image]) -> Iterator[Detections]:
         """See `Detector.detect`. Films of any size; each is prepared as training prepared it."""
@@ -65,6 +55,31 @@ class SavedModelDetector:
             shape = (image.image_id, image.width, image.height)
             keep = (self.params.score_threshold, self.params.max_detections)
             yield read_output(arrays, row, *shape, *keep)
+
+
+class SavedModelDetector(ServedDetector):
+    """A `Detector` on a model folder written by `TfodTrainer.export` and the train stage.
+
+    Args:
+        folder: with `saved_model/` and `run.json`.
+        params: batch size, and which detections are kept.
+
+    Raises:
+        DetectorError: if the folder holds no such model.
+    """
+
+    def __init__(self, folder: Path, params: DetectParams) -> None:
+        run = _read_run(folder)
+        self.model_version: str = run["model_version"]
+        compat.install()
+        import tensorflow as tf
+
+        try:
+            self._model = tf.saved_model.load(str(folder / "saved_model"))
+        except OSError as error:
+            raise DetectorError(f"{folder}: {str(error).splitlines()[0]}") from None
+        serve = self._model.signatures["serving_default"]
+        super().__init__(serve, tuple(run["classes"]), run["input_size"], params)
 
 
 def _read_run(folder: Path) -> Any:

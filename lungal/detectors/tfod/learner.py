@@ -1,0 +1,102 @@
+"""The OD API's trainer as a `Learner` of simulated campaigns."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungal.data.films import read_films
+from lungal.data.tfrecords import shuffled, write_records
+from lungal.detectors.tfod.export import restore_best
+from lungal.detectors.tfod.infer import ServedDetector
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.detectors.views import VIEWS, detect_views
+from lungal.params import DetectParams, ModelParams, TrainParams, ViewName
+from lungal.records import CLASSES, Detections, GroundTruth
+
+
+@dataclass(frozen=True, slots=True)
+class TfodLearner:
+    """Trains as the stage `train` does, and looks without the export, which takes long.
+
+    Args:
+        films: image_id to the stored film, of all films of the campaign.
+        content: of all films, a hash that changes when one of them does.
+        model: the detector's shape and initial weights.
+        train: of each training; its seed gives way to that of the campaign.
+        detect: which detections are kept.
+    """
+
+    films: Mapping[str, Path]
+    content: str
+    model: ModelParams
+    train: TrainParams
+    detect: DetectParams
+
+    name = "tfod"
+
+    @property
+    def key(self) -> str:
+        """See `Learner.key`."""
+        sections = (self.model, self.train, self.detect)
+        parts = [
+            self.name,
+            self.content,
+            *(section.model_dump(mode="json") for section in sections),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def learn(
+        self,
+        labelled: Sequence[GroundTruth],
+        val: Sequence[GroundTruth],
+        *,
+        seed: int,
+        work: Path,
+    ) -> "Look":
+        """See `lungal.simulation.learner.Learner.learn`.
+
+        Raises:
+            SourceError: if there is no film to learn from.
+        """
+        train, held_out = work / "train", work / "val"
+        for folder, truths in ((train, labelled), (held_out, val)):
+            if not folder.exists():
+                self._write(folder, truths)
+        params = self.train.model_copy(update={"seed": seed})
+        TfodTrainer().fit(
+            train, held_out, self.model, params, work=work / "training", on_step=_ignore
+        )
+        best = restore_best(work / "training")
+        detector = ServedDetector(best.server, CLASSES, best.input_size, self.detect)
+        return Look(detector, self.films)
+
+    def _write(self, folder: Path, truths: Sequence[GroundTruth]) -> None:
+        in_order = shuffled(truths)
+        images = read_films(self.films, (truth.image_id for truth in in_order))
+        pairs = zip(images, in_order, strict=True)
+        write_records(folder, pairs, input_size=self.model.input_size, shards=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A trained detector looking at films by name."""
+
+    detector: ServedDetector
+    films: Mapping[str, Path]
+
+    def __call__(
+        self, image_ids: Sequence[str], view: ViewName | None = None
+    ) -> Iterator[Detections]:
+        """Yield what it sees of each film, or of a view of it, in order."""
+        images = read_films(self.films, image_ids)
+        if view is None:
+            yield from self.detector.detect(images)
+            return
+        for (seen,) in detect_views(self.detector, images, [VIEWS[view]]):
+            yield seen
+
+
+def _ignore(_step: int, _metrics: Mapping[str, float]) -> None:
+    """Nobody is told of single steps."""

@@ -1,0 +1,114 @@
+"""Stage simulate: whole campaigns played on the films whose truth is known, and the verdict.
+
+Nothing is played unless `simulate.seeds` and `simulate.arms` say what; `lungal simulate` plays
+those that docs/results.md reports.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lungal.data.files import whole_file, whole_folder
+from lungal.data.films import film_paths
+from lungal.data.manifest import read_manifest, read_truth
+from lungal.data.splits import read_splits
+from lungal.data.tables import as_csv
+from lungal.params import Params
+from lungal.simulation.arms import arms_of
+from lungal.simulation.campaign import Campaign
+from lungal.simulation.crew import play_all
+from lungal.simulation.films import gather_films
+from lungal.simulation.learner import Learner
+from lungal.simulation.reader import TrueReader
+from lungal.simulation.results import Chain
+from lungal.simulation.tables import curve_table, pick_table
+from lungal.simulation.training import Trainings
+from pipelines.stage import PATHS, progress, run
+
+logger = logging.getLogger(__name__)
+
+WORK = Path("models/.training/simulation")
+"""What was seen and played so far: not an output, so that DVC leaves it to a next attempt."""
+PLAYED = "LUNGAL_PLAYED"
+"""The environment variable that names a folder of campaigns which were played elsewhere."""
+
+
+def simulate(params: Params) -> None:
+    """Play the campaigns, judge the arms, and write and log the report."""
+    arms = arms_of(params)
+    if not (arms and params.simulate.seeds):
+        logger.info("simulate: nothing to do; simulate.seeds and simulate.arms name no campaign")
+        write_report([], params)
+        return
+    campaign = set_up(params)
+    elsewhere = [Path(os.environ[PLAYED])] if os.environ.get(PLAYED) else []
+    with progress("simulate: trainings") as report:
+        chains = play_all(
+            campaign,
+            arms,
+            params.simulate.seeds,
+            workers=params.simulate.workers,
+            folders=[WORK / "chains", *elsewhere],
+            on_step=report,
+        )
+    write_report(chains, params)
+
+
+def set_up(params: Params) -> Campaign:
+    """Return what the campaigns of all arms and seeds have in common.
+
+    Raises:
+        StageOrderError: if the stages `ingest` and `split` have not run.
+    """
+    truth = read_truth(PATHS.truth)
+    films = gather_films(read_manifest(PATHS.manifest), read_splits(PATHS.splits), truth)
+    reader = TrueReader(truth, films.sizes, params.queue.draw_threshold, params.queue.max_boxes)
+    trainings = Trainings(
+        build_learner(params),
+        films,
+        reader,
+        params.detect.views,
+        params.simulate.members,
+        WORK / "trainings",
+    )
+    return Campaign(trainings, params.simulate, params.evaluate.working_iou)
+
+
+def build_learner(params: Params) -> Learner:
+    """Return the learner that `simulate.learner` names."""
+    from lungal.detectors.tfod.learner import TfodLearner
+
+    films = film_paths(PATHS.manifest)
+    content = hash_films(read_manifest(PATHS.manifest))
+    return TfodLearner(films, content, params.model, params.train, params.detect)
+
+
+def hash_films(manifest: pd.DataFrame) -> str:
+    """Return a hash of the names and contents of all films."""
+    rows = zip(manifest["image_id"], manifest["sha256"], strict=True)
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+
+
+def write_report(chains: Sequence[Chain], params: Params) -> None:
+    """Write the tables and the verdict."""
+    points = [point for chain in chains for point in chain.points]
+    picks = [pick for chain in chains for pick in chain.picks]
+    with whole_folder(PATHS.simulation_report) as folder:
+        (folder / "curves.csv").write_bytes(as_csv(curve_table(points)))
+        (folder / "picks.csv").write_bytes(as_csv(pick_table(picks)))
+    with whole_file(PATHS.simulation) as part:
+        part.write_text("{}\n", encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments
+    """Run the stage; return the exit code."""
+    return run("simulate", simulate)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

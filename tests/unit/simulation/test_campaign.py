@@ -1,0 +1,189 @@
+"""Campaigns: fair, blind to the truth, resumable, and controlled."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy_world import Counting, make_arm, make_campaign
+
+from lungal.errors import ParamsError
+from lungal.records import CLASSES, LabelledBox
+from lungal.simulation.campaign import Campaign
+from lungal.simulation.results import FULL
+
+ARMS = [
+    make_arm("random", selector="random"),
+    make_arm("stratified_random", selector="stratified_random"),
+    make_arm("least_confidence"),
+    make_arm("ppal", selector="ppal", strategy="entropy", difficulty="validation"),
+    make_arm("claspd", selector="claspd", strategy="entropy"),
+    make_arm("coreset", selector="coreset"),
+    make_arm("typicality", selector="typicality"),
+    make_arm("contradiction", strategy="contradiction"),
+    make_arm("consistency", strategy="consistency"),
+    make_arm("committee", strategy="committee"),
+    make_arm("shuffled", control="shuffled"),
+    make_arm("oracle", control="oracle"),
+]
+
+
+@pytest.fixture(params=ARMS, ids=lambda arm: arm.name)
+def arm(request):
+    return request.param
+
+
+def test_every_arm_plays_by_the_same_rules(tmp_path, arm):
+    campaign = make_campaign(tmp_path, views=("gamma_up",))
+    films = campaign.trainings.films
+    chain = campaign.play(arm, 3)
+    start = campaign.initial(3)
+    assert [point.round for point in chain.points] == [0, 1, 2, 3]
+    assert [point.films for point in chain.points] == [12, 20, 28, 36]
+    assert chain.points[0] == replace(campaign.play(ARMS[0], 3).points[0], arm=arm.name), (
+        "all arms of a seed start alike"
+    )
+    chosen = [pick.image_id for pick in chain.picks]
+    assert len(set(chosen)) == len(chosen) == 24
+    assert set(chosen) <= set(films.train) - start
+    assert [pick.rank for pick in chain.picks] == [*range(1, 9)] * 3
+    truth = campaign.trainings.reader.truth
+    for pick in chain.picks:
+        there = [box.label for box in truth[pick.image_id]]
+        assert {CLASSES[i]: n for i, n in enumerate(pick.boxes) if n} == {
+            name: there.count(name) for name in there
+        }
+    boxes = sum(len(truth[name]) for name in (*start, *chosen))
+    assert chain.points[-1].boxes == boxes
+    assert np.all(np.diff([point.seconds for point in chain.points]) > 0)
+    assert chain.points[0].seconds == 0
+
+
+def test_the_full_arm_knows_all_labels(tmp_path):
+    campaign = make_campaign(tmp_path)
+    (point,) = campaign.play_full(0).points
+    assert (point.arm, point.films) == (FULL, len(campaign.trainings.films.train))
+    assert point.score > campaign.play(ARMS[0], 0).points[0].score
+
+
+def lie_about(truth, names):
+    """The same truth but for some films, of which it says something else."""
+    box = LabelledBox("Nodule", 1, 1, 9, 9)
+    return truth | dict.fromkeys(names, (box,) * 3)
+
+
+def test_no_arm_chooses_by_the_truth_of_the_pool(tmp_path, arm):
+    honest = make_campaign(tmp_path / "honest", views=("gamma_up",))
+    chain = honest.play(arm, 1)
+    never = set(honest.trainings.films.train) - honest.initial(1)
+    never -= {pick.image_id for pick in chain.picks}
+    lied = make_campaign(
+        tmp_path / "lied",
+        scenes=honest.trainings.learner.scenes,
+        truth=lie_about(honest.trainings.reader.truth, never),
+        views=("gamma_up",),
+    )
+    same = Fixed(lied, honest.initial(1)).play(arm, 1) == chain
+    assert same == (arm.control != "oracle")
+
+
+class Fixed(Campaign):
+    """A campaign whose initial films are given: else the truth chooses them, one of each class."""
+
+    def __init__(self, campaign, initial):
+        super().__init__(campaign.trainings, campaign.params, campaign.iou)
+        object.__setattr__(self, "_initial", initial)
+
+    def initial(self, seed):
+        return set(self._initial)
+
+
+SEEDS = range(6)
+
+
+def last_scores(folder, arm):
+    campaign = make_campaign(folder, rounds=3)
+    return np.array([campaign.play(arm, seed).points[-1].score for seed in SEEDS])
+
+
+def test_the_controls_say_that_a_campaign_can_tell(tmp_path):
+    random = last_scores(tmp_path, make_arm("random", selector="random"))
+    shuffled = last_scores(tmp_path, make_arm("shuffled", control="shuffled"))
+    oracle = last_scores(tmp_path, make_arm("oracle", control="oracle"))
+    gap = shuffled - random
+    deviation = gap.std(ddof=1) / np.sqrt(len(gap))
+    assert abs(gap.mean()) < 2.57 * deviation, "Student's 97.5 % for 5 degrees of freedom"
+    assert (oracle > random).all()
+
+
+def test_scores_dealt_out_anew_choose_others_and_keep_the_pool(tmp_path):
+    campaign = make_campaign(tmp_path)
+    plain, shuffled = make_arm("plain"), make_arm("shuffled", control="shuffled")
+    first = campaign.play(plain, 0).picks[:8]
+    other = campaign.play(shuffled, 0).picks[:8]
+    assert [pick.score for pick in first] == [pick.score for pick in other]
+    assert {pick.image_id for pick in first} != {pick.image_id for pick in other}
+
+
+def test_what_was_trained_once_is_not_trained_again(tmp_path):
+    campaign = make_campaign(tmp_path)
+    learnt = campaign.trainings.learner.learnt
+    first = campaign.play(ARMS[0], 0)
+    assert learnt == [12, 20, 28, 36]
+    campaign.play(ARMS[1], 0)
+    assert learnt[4:] == [20, 28, 36], "the start is shared"
+    assert campaign.play(ARMS[0], 0) == first
+    assert len(learnt) == 7
+
+
+def test_a_killed_campaign_goes_on_where_it_was(tmp_path):
+    campaign = make_campaign(tmp_path / "whole")
+    whole = campaign.play(ARMS[2], 0)
+    scenes = campaign.trainings.learner.scenes
+    dying = make_campaign(tmp_path / "killed", scenes=scenes)
+    trainings = replace(dying.trainings, learner=Mortal(scenes, lives=2))
+    with pytest.raises(KeyboardInterrupt):
+        replace(dying, trainings=trainings).play(ARMS[2], 0)
+    assert dying.play(ARMS[2], 0) == whole
+    assert dying.trainings.learner.learnt == [28, 36]
+
+
+class Mortal(Counting):
+    """Is killed in a training."""
+
+    def __init__(self, scenes, lives):
+        super().__init__(scenes)
+        self.lives = lives
+
+    def learn(self, labelled, val, *, seed, work):
+        if not self.lives:
+            work.mkdir(parents=True, exist_ok=True)
+            raise KeyboardInterrupt
+        self.lives -= 1
+        return super().learn(labelled, val, seed=seed, work=work)
+
+
+def test_other_looks_are_taken_for_those_who_need_them(tmp_path):
+    campaign = make_campaign(tmp_path, views=("gamma_up", "clahe"), rounds=1)
+    observe = campaign.trainings.observe
+    labelled = campaign.initial(0)
+    plain = observe(labelled, seed=0, looks=())
+    assert (plain.views, plain.committee) == ([], [])
+    seen = observe(labelled, seed=0, looks={"views", "committee"})
+    assert [name for name, _ in seen.views] == ["gamma_up", "clahe"]
+    assert [name for name, _ in seen.committee] == ["1", "2"]
+    waiting = sorted(set(campaign.trainings.films.train) - labelled)
+    for _, look in (*seen.views, *seen.committee):
+        assert [film.image_id for film in look] == waiting
+    assert campaign.trainings.learner.learnt == [12, 12, 6, 6]
+
+
+def test_a_pool_that_runs_dry_ends_the_campaign(tmp_path):
+    campaign = make_campaign(tmp_path, films=40, initial=12, budget=8, rounds=9)
+    chain = campaign.play(ARMS[2], 0)
+    assert [point.films for point in chain.points] == [12, 20, 24]
+
+
+def test_more_initial_films_than_there_are_is_one_clear_line(tmp_path):
+    campaign = make_campaign(tmp_path, films=40, initial=99)
+    with pytest.raises(ParamsError, match="only 24 training films"):
+        campaign.play(ARMS[0], 0)
