@@ -20,6 +20,7 @@ from lungal.cli.pull import pull
 from lungal.cli.queue import queue
 from lungal.cli.readers import readers
 from lungal.cli.serve_predictions import serve_predictions
+from lungal.cli.simulate import simulate
 from lungal.cli.status import status
 from lungal.errors import LungalError
 
@@ -43,6 +44,7 @@ app.command()(readers)
 app.command()(promote)
 app.command()(detect)
 app.command()(evaluate)
+app.command()(simulate)
 app.command()(doctor)
 app.command()(serve_predictions)
 app.add_typer(label_studio.app, name="label-studio")

@@ -1,0 +1,137 @@
+"""`lungal simulate`: whole campaigns with the truth as the reader, to see what saves labels."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from lungal.data.files import whole_file
+from lungal.errors import LungalError, ParamsError, SourceError
+from lungal.params import load_params
+from lungal.paths import load_paths
+
+FOLDER = Path(".simulations")
+"""Where presets are played, each in a folder of its own, which is a project without git."""
+INTERRUPTED = 130
+
+
+def simulate(
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="ci | phantom | nih: a campaign that docs/results.md reports. Without it: "
+            "the section `simulate` of params.yaml, on this project's films."
+        ),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Which seeds, as 0-4 or 0,2.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Campaigns at once.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="NIH's folder, for a preset on real films.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Initial weights, as model.initial_weights, for a machine offline."),
+    ] = None,
+    played: Annotated[
+        Path | None,
+        typer.Option(help="A folder of campaigns that were played elsewhere, not to play again."),
+    ] = None,
+) -> None:
+    """Play campaigns: every arm from the same films and weights, with the truth as the reader.
+
+    Ends with reports/simulation/report.html. Killed, it goes on where it was when it is started
+    again. A preset is played under .simulations/, beside the project's own films and reports.
+    """
+    changes = {"seeds": seeds, "workers": workers, "root": root, "weights": weights}
+    environment = dict(os.environ)
+    if played is not None:
+        environment["LUNGAL_PLAYED"] = str(_folder(played, "--played").resolve())
+    if preset is None:
+        if given := [name for name, value in changes.items() if value is not None]:
+            raise ParamsError(
+                f"--{given[0]} is for presets; without one, params.yaml says what is played"
+            )
+        place = Path()
+    else:
+        place = FOLDER / preset
+        _set_up(place, preset, changes)
+        environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
+        _take_in(place, environment)
+    _run("simulate", place, environment)
+    page = place / load_paths(Path("dvc.yaml")).simulation_report / "report.html"
+    Console().print(f"report: [bold]{page}", highlight=False, soft_wrap=True)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds that a text names, as `0-4` or `0,2` or both, in its order.
+
+    Raises:
+        ParamsError: if it is anything else.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ParamsError(f"--seeds {text!r} is not like 0-4 or 0,2")
+        found += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(found))
+
+
+def _set_up(place: Path, preset: str, changes: Mapping[str, Any]) -> None:
+    from lungal.simulation.preset import read_preset
+
+    document = read_preset(preset)
+    played = document["simulate"]
+    if changes["seeds"] is not None:
+        played["seeds"] = parse_seeds(changes["seeds"])
+    if changes["workers"] is not None:
+        played["workers"] = changes["workers"]
+    if changes["root"] is not None:
+        document["data"]["root"] = str(_folder(changes["root"], "--root").resolve())
+    if changes["weights"] is not None:
+        model = document["profiles"][document["profile"]]["model"]
+        for section in (model, document.get("proxy", {})):
+            section["initial_weights"] = _absolute(changes["weights"])
+    with whole_file(place / "params.yaml") as part:
+        part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    load_params(place / "params.yaml")
+
+
+def _absolute(weights: str) -> str:
+    path = Path(weights)
+    return str(path.resolve()) if path.exists() else weights
+
+
+def _folder(path: Path, option: str) -> Path:
+    if not path.is_dir():
+        raise SourceError(f"{option} {path} is not a folder")
+    return path
+
+
+def _take_in(place: Path, environment: Mapping[str, str]) -> None:
+    """Take in and split the preset's films, unless that was done with the same parameters."""
+    params = load_params(place / "params.yaml")
+    wanted = json.dumps([part.model_dump(mode="json") for part in (params.data, params.split)])
+    stamp = place / "films.json"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    for stage in ("ingest", "split"):
+        _run(stage, place, environment)
+    with whole_file(stamp) as part:
+        part.write_text(wanted, encoding="utf-8")
+
+
+def _run(stage: str, place: Path, environment: Mapping[str, str]) -> None:
+    command = (sys.executable, "-m", f"pipelines.{stage}")
+    code = subprocess.run(command, cwd=place, env=dict(environment), check=False).returncode  # noqa: S603
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
+        raise LungalError(f"the stage `{stage}` ended with exit code {code}; see above")
