@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from lungal.annotation.oracle import Reader
 from lungal.annotation.protocol import Notes
 from lungal.annotation.readings import deletion, utc
+from lungal.reading.scripted import Reader
 from lungal.records import Annotation, LabelledBox, Task, Verdict
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)

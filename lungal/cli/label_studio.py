@@ -143,10 +143,10 @@ def answer(
     an account that is not there yet is signed up. For demonstrations and simulations: these
     readings enter the log like anybody's.
     """
-    from lungal.annotation.oracle import Reader
     from lungal.annotation.oracle import answer as read
     from lungal.data.films import film_paths
     from lungal.data.manifest import read_truth
+    from lungal.reading.scripted import Reader
 
     paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
     connection = connect(url)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lungal.annotation.oracle import Reader
+from lungal.reading.scripted import Reader
 from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox
 from lungal.simulation.films import Truth
 
@@ -12,7 +12,7 @@ from lungal.simulation.films import Truth
 class TrueReader:
     """Knows the truth of all films, and tells that of those that were chosen.
 
-    The time is that of `lungal.annotation.oracle.Reader`: seconds for the film, for each box that
+    The time is that of `lungal.reading.scripted.Reader`: seconds for the film, for each box that
     has to be drawn, and for each box drawn beforehand that is kept or deleted.
 
     Args:

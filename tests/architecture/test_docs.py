@@ -34,7 +34,8 @@ def read(path):
 
 def leaves(section, prefix=""):
     for key, value in section.items():
-        if isinstance(value, dict) and value:  # an empty one is a mapping that a user fills
+        # An empty one is a mapping that a user fills, and so are the arms of a simulation.
+        if isinstance(value, dict) and value and key != "arms":
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"

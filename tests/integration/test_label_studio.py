@@ -17,12 +17,13 @@ from plugins.label_studio import fresh_project
 from lungal.annotation.accounts import sign_up
 from lungal.annotation.hosting import Picture, Uploads
 from lungal.annotation.label_studio import LabelStudio
-from lungal.annotation.oracle import Reader, answer
+from lungal.annotation.oracle import answer
 from lungal.annotation.server import LocalServer
 from lungal.boxes import from_percent
 from lungal.cli.doctor import CHECKS
 from lungal.data.images import decode, equalise, read_pixels
 from lungal.errors import ServerError, TokenError
+from lungal.reading.scripted import Reader
 from lungal.records import LabelledBox, Task
 from lungal.testing import make_task
 

@@ -15,13 +15,14 @@ from lungal.annotation import incoming
 from lungal.annotation.accounts import sign_up
 from lungal.annotation.incoming import Addresses
 from lungal.annotation.label_studio import LabelStudio
-from lungal.annotation.oracle import Reader, answer
+from lungal.annotation.oracle import answer
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.annotation.tasks import study_region
 from lungal.annotation.webhooks import hints
 from lungal.data.annotations import read_log
 from lungal.errors import ServerError
+from lungal.reading.scripted import Reader
 from lungal.reading.standing import standing
 from lungal.rounds.pull import pull
 from lungal.testing import make_task

@@ -16,12 +16,13 @@ from plugins.label_studio import ENVIRONMENT
 from lungal.annotation.accounts import account, invitation, sign_up
 from lungal.annotation.connection import open_http
 from lungal.annotation.label_studio import LabelStudio
-from lungal.annotation.oracle import Reader, answer, shown_boxes
+from lungal.annotation.oracle import answer, shown_boxes
 from lungal.annotation.server import LocalServer
 from lungal.boxes import as_boxes, iou
 from lungal.cli.main import main
 from lungal.data.manifest import write_manifest, write_truth
 from lungal.errors import ServerError, TokenError
+from lungal.reading.scripted import Reader
 from lungal.records import CLASSES, LabelledBox
 from lungal.testing import make_task
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lungal.annotation.oracle import Reader
 from lungal.cli.main import main
 from lungal.data.annotations import append_log, read_log
 from lungal.data.asked import append_asked
 from lungal.data.manifest import write_truth
+from lungal.reading.scripted import Reader
 from lungal.records import Annotation, Asked, LabelledBox, SeenBox
 from pipelines import readers
 from pipelines.stage import PATHS

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lungal.annotation.oracle import Reader, shown_boxes
+from lungal.annotation.oracle import shown_boxes
 from lungal.boxes import why_impossible
+from lungal.reading.scripted import Reader
 from lungal.records import LabelledBox
 
 SIDE = 256

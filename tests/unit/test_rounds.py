@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from lungal.annotation.memory import MemoryStore
-from lungal.annotation.oracle import Reader
 from lungal.annotation.protocol import Notes, Refused
 from lungal.annotation.readings import deletion, refusal
 from lungal.data.annotations import read_log
 from lungal.errors import ServerError
+from lungal.reading.scripted import Reader
 from lungal.reading.standing import standing
 from lungal.records import Annotation, Asked, LabelledBox, Role, SeenBox
 from lungal.rounds.pull import Film, known_films, pull, waiting
