@@ -252,6 +252,23 @@ class DetectParams(Section):
         return self
 
 
+class ProxyParams(Section):
+    """The stand-in detector of simulated campaigns: a light head on a frozen backbone."""
+
+    input_size: Annotated[int, Field(ge=96, le=1536, multiple_of=32)] = 320
+    """Side of the square that the backbone sees, pixels."""
+    initial_weights: str = "imagenet"
+    """scratch | imagenet | path of a Keras .h5 MobileNetV2 without top."""
+    components: Positive = 128
+    """Principal components kept of each of the backbone's two feature maps."""
+    steps: Positive = 400
+    batch_size: Positive = 16
+    """Films a step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    validate_every: Positive = 100
+
+
 class EvaluateParams(Section):
     """How detections are judged."""
 
@@ -370,6 +387,7 @@ class Params(Section):
     select: SelectParams
     queue: QueueParams
     simulate: SimulateParams = SimulateParams()
+    proxy: ProxyParams = ProxyParams()
     profiles: dict[str, Profile]
 
     @property

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +18,13 @@ from lungal.data.films import film_paths
 from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
 from lungal.data.tables import as_csv
+from lungal.detectors.proxy.learner import ProxyLearner
+from lungal.detectors.tfod.learner import TfodLearner
 from lungal.params import Params
 from lungal.simulation.arms import arms_of
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.crew import play_all
-from lungal.simulation.films import gather_films
+from lungal.simulation.films import Films, gather_films
 from lungal.simulation.learner import Learner
 from lungal.simulation.reader import TrueReader
 from lungal.simulation.results import Chain
@@ -69,7 +71,7 @@ def set_up(params: Params) -> Campaign:
     films = gather_films(read_manifest(PATHS.manifest), read_splits(PATHS.splits), truth)
     reader = TrueReader(truth, films.sizes, params.queue.draw_threshold, params.queue.max_boxes)
     trainings = Trainings(
-        build_learner(params),
+        build_learner(params, films),
         films,
         reader,
         params.detect.views,
@@ -79,19 +81,25 @@ def set_up(params: Params) -> Campaign:
     return Campaign(trainings, params.simulate, params.evaluate.working_iou)
 
 
-def build_learner(params: Params) -> Learner:
-    """Return the learner that `simulate.learner` names."""
-    from lungal.detectors.tfod.learner import TfodLearner
+def build_learner(params: Params, films: Films) -> Learner:
+    """Return the learner that `simulate.learner` names; the proxy's features are there then."""
+    stored = film_paths(PATHS.manifest)
+    paths = {image_id: stored[image_id] for image_id in films.sizes}
+    content = hash_films(read_manifest(PATHS.manifest), paths)
+    if params.simulate.learner == "tfod":
+        return TfodLearner(paths, content, params.model, params.train, params.detect)
+    learner = ProxyLearner(paths, content, params.proxy, params.detect, WORK / "features")
+    looks = frozenset().union(*(arm.looks for arm in arms_of(params)))
+    with progress("simulate: features of films") as report:
+        learner.prepare(params.detect.views if "views" in looks else (), report)
+    return learner
 
-    films = film_paths(PATHS.manifest)
-    content = hash_films(read_manifest(PATHS.manifest))
-    return TfodLearner(films, content, params.model, params.train, params.detect)
 
-
-def hash_films(manifest: pd.DataFrame) -> str:
-    """Return a hash of the names and contents of all films."""
+def hash_films(manifest: pd.DataFrame, image_ids: Collection[str]) -> str:
+    """Return a hash of the names and contents of films."""
     rows = zip(manifest["image_id"], manifest["sha256"], strict=True)
-    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+    named = sorted(row for row in rows if row[0] in image_ids)
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
 
 def write_report(chains: Sequence[Chain], params: Params) -> None:
