@@ -97,7 +97,7 @@ def _set_up(place: Path, preset: str, changes: Mapping[str, Any]) -> None:
         document["data"]["root"] = str(_folder(changes["root"], "--root").resolve())
     if changes["weights"] is not None:
         model = document["profiles"][document["profile"]]["model"]
-        for section in (model, document.get("proxy", {})):
+        for section in (model, document.setdefault("proxy", {})):
             section["initial_weights"] = _absolute(changes["weights"])
     with whole_file(place / "params.yaml") as part:
         part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.network import as_batch
-from lungal.errors import DetectorError
+from lungal.detectors.tfod.weights import keras_backbone
 
 FINE, COARSE = "block_13_expand_relu", "out_relu"
 """Layers of stride 16 and 32: the last of their size, where an SSD's feature maps begin."""
@@ -57,11 +57,7 @@ class Backbone:
         tf.keras.utils.set_random_seed(SEED)
         weights = None if self.weights == "scratch" else self.weights
         shape = (self.size, self.size, 3)
-        try:
-            model = tf.keras.applications.MobileNetV2(shape, include_top=False, weights=weights)
-        except (ValueError, OSError) as error:
-            line = str(error).strip().splitlines()[0]
-            raise DetectorError(f"proxy.initial_weights {self.weights!r}: {line}") from None
+        model = keras_backbone("MobileNetV2", weights, input_shape=shape)
         maps = [model.get_layer(name).output for name in (FINE, COARSE)]
         return tf.function(tf.keras.Model(model.input, maps), reduce_retracing=True)
 

@@ -99,21 +99,34 @@ def _check(path: Path, sha256: str, name: str | None = None) -> None:
         )
 
 
-def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
+def keras_backbone(name: str, weights: str | None, **shape: Any) -> Any:
+    """Return a network of keras.applications without its top.
+
+    Args:
+        name: of the function there.
+        weights: `imagenet`, a path, or None for random ones.
+        shape: its other arguments.
+
+    Raises:
+        DetectorError: if the weights are not there, cannot be fetched, or fit another network.
+    """
     import tensorflow as tf
 
-    build = getattr(tf.keras.applications, KERAS_BACKBONES[model.architecture])
-    shape = {"include_top": False, "input_shape": (None, None, 3)}
+    try:
+        return getattr(tf.keras.applications, name)(include_top=False, weights=weights, **shape)
+    except Exception as error:  # noqa: BLE001  Keras raises a bare one where there is no network
+        line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise DetectorError(
+            f"initial_weights {weights!r} does not fit {name} (or cannot be fetched; a path to "
+            f"the .h5 works offline): {line}"
+        ) from None
+
+
+def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
+    shape: dict[str, Any] = {"input_shape": (None, None, 3)}
     if "mobilenet" in model.architecture:
         shape["alpha"] = model.depth_multiplier
-    try:
-        source = build(weights=weights, **shape)
-    except (ValueError, OSError, IndexError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise DetectorError(
-            f"model.initial_weights {model.initial_weights!r} does not fit "
-            f"{model.architecture} (or cannot be fetched; a path to the .h5 works offline): {line}"
-        ) from None
+    source = keras_backbone(KERAS_BACKBONES[model.architecture], weights, **shape)
     # The API's backbones are keras.applications' own, layer for layer, cut at the last feature map:
     # pairing layers in order and comparing every shape is exact, whatever the layers are called.
     pairs = list(zip(_weighted(source), _weighted(_backbone(network)), strict=False))
