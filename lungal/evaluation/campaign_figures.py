@@ -138,9 +138,9 @@ def class_curves(classes: pd.DataFrame, *, reference: str | None, full_arm: str)
             if mine["score"].isna().all():
                 _say(axes, "no true boxes")
                 continue
-            level = classes[(classes["arm"] == full_arm) & (classes["class"] == label)]["score"]
-            if len(level):
-                axes.axhline(float(level.iloc[0]), color=INK, lw=0.9)
+            of_full = classes[(classes["arm"] == full_arm) & (classes["class"] == label)]
+            for level in of_full["score"].to_numpy(np.float64)[:1]:
+                axes.axhline(float(level), color=INK, lw=0.9)
             for name in names:
                 rows = mine[mine["arm"] == name].sort_values("round")
                 dashed = "--" if name == reference else "-"
@@ -257,14 +257,12 @@ def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
                 axes.set_visible(False)
                 continue
             mine = table[table["arm"] == names[place]].dropna(subset=["score"])
-            groups = [
-                (number, group["score"].to_numpy()) for number, group in mine.groupby("round")
-            ]
-            if groups:
+            rounds = np.unique(mine["round"].to_numpy(np.int64))
+            if len(rounds):
                 axes.boxplot(
-                    [scores for _, scores in groups],
-                    positions=[float(number) for number, _ in groups],
-                    tick_labels=[str(number) for number, _ in groups],
+                    [mine["score"][mine["round"] == number].to_numpy() for number in rounds],
+                    positions=rounds.tolist(),
+                    tick_labels=[str(number) for number in rounds],
                     widths=0.55,
                     sym="",
                     patch_artist=True,
@@ -331,7 +329,7 @@ def _reach(curves: pd.DataFrame, full: float) -> tuple[float, float]:
 
 def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
     columns = ["low", "high", "saving_from", "saving_to"]
-    bounds = rows[columns].reindex(names).to_numpy(np.float64)
+    bounds = rows[columns].reindex(list(names)).to_numpy(np.float64)
     least = bounds[np.isfinite(bounds)].min(initial=-0.1)
     left, right = max(-1.5, 1.1 * float(least)), 1.0
     axes.axvline(0, color=REFERENCE, lw=1)

@@ -57,8 +57,10 @@ def render(
         settings: name to value, told as they are.
         command: how to play the campaign again.
     """
-    known = tables(verdict, points, picks)
     order = _order(verdict)
+    known = {
+        name: _in_order(table, order) for name, table in tables(verdict, points, picks).items()
+    }
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -101,6 +103,11 @@ def _order(verdict: Verdict) -> list[str]:
     return sorted(verdict.arms, key=lambda arm: (ranks[roles[arm]], -ahead[arm], arm))
 
 
+def _in_order(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    places = {arm: place for place, arm in enumerate(order)}
+    return table.sort_values("arm", key=lambda arms: arms.map(places), kind="stable")
+
+
 def _roles(verdict: Verdict) -> dict[str, str]:
     roles = dict.fromkeys(verdict.arms, "control")
     roles |= dict.fromkeys(verdict.candidates, "")
@@ -124,7 +131,9 @@ def _savings_row(verdict: Verdict, arm: str) -> dict[str, Any]:
             )
             mood = "good" if low > 0 else "bad" if high < 0 else ""
             amount = wording.amount(saved, currency)
-            cells.append({"text": saved.text, "interval": told, "amount": amount, "mood": mood})
+            text = saved.text.replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
+            text = text.replace("<=", "\N{LESS-THAN OR EQUAL TO}")
+            cells.append({"text": text, "interval": told, "amount": amount, "mood": mood})
     return {"arm": arm, "cells": cells}
 
 
@@ -159,7 +168,7 @@ def _pictures(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> dict[str, 
         "shares": verdict.rules.shares,
     }
     name = verdict.reference or "nothing"
-    arms = ", ".join(verdict.arms)
+    arms = ", ".join(_order(verdict))
     found = {
         "savings": _picture(
             draw.savings(known["savings"], verdict.rules.share),

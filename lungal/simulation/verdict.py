@@ -111,7 +111,7 @@ class Verdict:
             if better is None or saved is None or math.isnan(saved.together[0]):
                 continue
             significant = better.p_holm <= 1 - self.rules.level and better.difference > 0
-            if significant and saved.together[0] > 0:
+            if significant and saved.measured.low > 0 and saved.together[0] > 0:
                 sure[arm] = saved.together[0]
         return tuple(sorted(sure, key=lambda arm: (-sure[arm], arm)))
 

@@ -76,7 +76,9 @@ def interval(bounds: Bounds) -> str:
         return "no interval"
     if low == -NEVER:
         return "no bound" if high >= 1 else f"at most {percent(high)}"
-    return f"{percent(low)} or more" if high >= 1 else f"{percent(low)} to {percent(high)}"
+    if high >= 1:
+        return f"{percent(low)} or more"
+    return f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
 
 def signed(value: float) -> str:
@@ -92,11 +94,11 @@ def p_value(p: float) -> str:
 def amount(saved: Saving, currency: str) -> str:
     """Spell what an arm needed against what the reference needed."""
     unit = 3600.0 if currency == "seconds" else 1.0
-    digits = 1 if currency == "seconds" else 0
+    digits = 2 if currency == "seconds" else 0
 
     def one(low: float, high: float) -> str:
         if high == NEVER:
-            return f"over {low / unit:.{digits}f}"
+            return f"{low / unit:.{digits}f}+"
         return f"{high / unit:.{digits}f}" if low == high else f"up to {high / unit:.{digits}f}"
 
     mine, theirs = saved.needed, saved.of_reference
