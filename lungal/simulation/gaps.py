@@ -1,0 +1,45 @@
+"""What a campaign leaves open: seeds, arms and rounds that were not played."""
+
+from collections.abc import Mapping, Sequence
+
+from lungal.simulation.curves import Curves
+
+
+def notes(
+    curves: Curves, reference: str | None, references: Sequence[str], full: Mapping[int, float]
+) -> list[str]:
+    """Say in sentences what cannot be told, or only with less ground.
+
+    Args:
+        curves: that were played.
+        reference: what they are compared with; None: nothing.
+        references: what they were to be compared with, the first of these that was played.
+        full: seed to full-label score.
+    """
+    seeds = sorted({seed for of_arm in curves.values() for seed in of_arm})
+    found = []
+    if reference is None:
+        names = " nor ".join(references)
+        found.append(f"Neither {names} was played: there is nothing to compare with.")
+    elif reference != references[0]:
+        found.append(f"{references[0]} was not played: savings are against {reference}.")
+    if len(seeds) == 1:
+        found.append("One seed: there is no interval and no p value, and nothing can be shown.")
+    if not full:
+        found.append("No detector was trained on all labels: savings cannot be told.")
+    elif missing := [str(seed) for seed in seeds if seed not in full]:
+        which = ", ".join(missing)
+        found.append(f"No full-label detector of seed {which}: the mean of the others stands in.")
+    if reference is not None:
+        most = len(curves[reference])
+        found += [
+            f"{arm} was played for {len(of_arm)} seeds, {reference} for {most}: "
+            "they are compared over the seeds that both have."
+            for arm, of_arm in curves.items()
+            if set(of_arm) != set(curves[reference])
+        ]
+    ends = {arm: min(len(one.budgets) for one in of.values()) for arm, of in curves.items()}
+    if len(set(ends.values())) > 1:
+        told = ", ".join(f"{arm} {rounds - 1}" for arm, rounds in ends.items())
+        found.append(f"Arms were played for unequal numbers of rounds: {told}.")
+    return found

@@ -1,0 +1,105 @@
+"""The verdict in plain words."""
+
+import math
+
+from lungal.simulation.comparison import Comparison
+from lungal.simulation.inference import Bounds
+from lungal.simulation.savings import NEVER, Saving, percent
+from lungal.simulation.verdict import Verdict
+
+PAID_IN = {"films": "films", "boxes": "boxes", "seconds": "reading time"}
+MINUS = "\N{MINUS SIGN}"
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the one sentence that a reader in a hurry needs."""
+    paid = PAID_IN[verdict.rules.currency]
+    if verdict.reference is None:
+        return "Nothing can be concluded: there is nothing to compare with."
+    best = _best(verdict)
+    if best is None:
+        return f"Nothing can be concluded: nothing was compared with {verdict.reference}."
+    if best.unknown:
+        return (
+            f"Nothing can be concluded from one seed; {best.arm} came out ahead of the other "
+            "strategies in it."
+        )
+    if verdict.shown:
+        arm = verdict.shown[0]
+        return f"{arm} saves {paid}: {_saves(verdict, arm)}."
+    none = f"No strategy was shown to save {paid} against {verdict.reference}"
+    if best.p_holm <= 1 - verdict.rules.level and best.difference > 0:
+        return f"{none}, although {best.arm} learns faster: {_faster(verdict, best)}."
+    return f"{none}; the best, {best.arm}, differs from it by {_faster(verdict, best)}."
+
+
+def others(verdict: Verdict) -> list[str]:
+    """Return a sentence for each other strategy that was shown to save."""
+    return [f"{arm} saves, too: {_saves(verdict, arm)}." for arm in verdict.shown[1:]]
+
+
+def _best(verdict: Verdict) -> Comparison | None:
+    found = [verdict.comparison(arm) for arm in verdict.candidates]
+    known = [one for one in found if one is not None and not math.isnan(one.difference)]
+    return max(known, key=lambda one: one.difference, default=None)
+
+
+def _saves(verdict: Verdict, arm: str) -> str:
+    saved = verdict.saving(arm)
+    if saved is None:
+        raise KeyError(arm)
+    rules = verdict.rules
+    fewer = "less" if rules.currency == "seconds" else "fewer"
+    start = "at least " if not saved.measured.exact else ""
+    seeds = f"{len(verdict.seeds)} seeds"
+    return (
+        f"it reaches {percent(rules.share)} of the full-label score with {start}"
+        f"{percent(saved.measured.low)} {fewer} {PAID_IN[rules.currency]} than "
+        f"{verdict.reference} ({interval(saved.together)}; {percent(rules.level)} interval "
+        f"for all strategies at once, {seeds})"
+    )
+
+
+def _faster(verdict: Verdict, one: Comparison) -> str:
+    low, high = one.together
+    return (
+        f"{signed(one.difference)} in AUBC ({signed(low)} to {signed(high)}; "
+        f"{percent(verdict.rules.level)} interval for all strategies at once, {one.seeds} seeds, "
+        f"{p_value(one.p_holm)} after Holm)"
+    )
+
+
+def interval(bounds: Bounds) -> str:
+    """Spell an interval of savings; nothing saved is above 100 %, so that is no bound."""
+    low, high = bounds
+    if math.isnan(low):
+        return "no interval"
+    if low == -NEVER:
+        return "no bound" if high >= 1 else f"at most {percent(high)}"
+    if high >= 1:
+        return f"{percent(low)} or more"
+    return f"{percent(low).removesuffix(' %')} to {percent(high)}"
+
+
+def signed(value: float) -> str:
+    """Spell a difference of scores with its sign."""
+    return f"{value:+.3f}".replace("-", MINUS)
+
+
+def p_value(p: float) -> str:
+    """Spell a p value."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def amount(saved: Saving, currency: str) -> str:
+    """Spell what an arm needed against what the reference needed."""
+    unit = 3600.0 if currency == "seconds" else 1.0
+    digits = 2 if currency == "seconds" else 0
+
+    def one(low: float, high: float) -> str:
+        if high == NEVER:
+            return f"{low / unit:.{digits}f}+"
+        return f"{high / unit:.{digits}f}" if low == high else f"up to {high / unit:.{digits}f}"
+
+    mine, theirs = saved.needed, saved.of_reference
+    return f"{one(mine.low, mine.high)} : {one(theirs.low, theirs.high)}"

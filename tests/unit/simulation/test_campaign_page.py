@@ -1,0 +1,117 @@
+"""The page: one file that loads nothing, trusts no name, and is the same twice."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from made_up_campaigns import SPEEDS, campaign, point
+
+from lungal.evaluation import campaign_figures, figures
+from lungal.records import CLASSES
+from lungal.simulation.page import render
+from lungal.simulation.tables import class_table
+from lungal.simulation.verdict import judge
+
+EVIL = '<script>alert("x")</script>'
+SHEET = b"\x89PNG not really"
+HOW = {"learner": "proxy", "settings": {"seeds": 2, EVIL: EVIL}, "command": f"lungal {EVIL} && ls"}
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.stack = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "img", "link", "br"}:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def played():
+    points, picks = campaign({arm: SPEEDS[arm] for arm in ("stratified_random", "claspd")}, seeds=3)
+    points = [replace(p, arm=EVIL) if p.arm == "claspd" else p for p in points]
+    picks = [
+        replace(p, arm=EVIL, image_id=EVIL, components={EVIL: EVIL}) if p.arm == "claspd" else p
+        for p in picks
+    ]
+    return points, picks
+
+
+@pytest.fixture(scope="module")
+def text(played):
+    return render(judge(played[0]), *played, {EVIL: SHEET}, **HOW)
+
+
+def test_nothing_is_loaded_from_elsewhere(text):
+    page = Page(text)
+    assert page.stack == []
+    for tag, attributes in page.tags:
+        assert tag not in {"script", "link", "iframe", "object", "embed"}
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "srcset", "action"):
+            value = attributes.get(name, "#")
+            assert value.startswith(("#", "data:image/png;base64,"))
+    assert not re.search(r"url\(|@import", text)
+
+
+def test_names_are_text(text):
+    assert EVIL not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_pictures_have_words_and_links_have_targets(text):
+    page = Page(text)
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    targets = {attributes["href"][1:] for tag, attributes in page.tags if tag == "a"}
+    assert targets <= ids
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_the_proxy_is_named_as_what_it_is(text, played):
+    assert "Proxy detector." in text
+    assert "Proxy detector." not in render(
+        judge(played[0]), *played, {}, **HOW | {"learner": "tfod"}
+    )
+
+
+def test_the_same_campaign_is_the_same_page(text, played):
+    with mpl.rc_context({"font.size": 20, "savefig.dpi": 33}):
+        assert render(judge(played[0]), *played, {EVIL: SHEET}, **HOW) == text
+
+
+def test_pages_of_campaigns_that_show_nothing():
+    alone = [point("ppal", 0, 0, 0.3, classes=(float("nan"),) * len(CLASSES))]
+    page = Page(render(judge(alone), alone, [], {}, **HOW))
+    assert page.stack == []
+    one_seed, picks = campaign(seeds=1, rounds=3)
+    text = render(judge(one_seed), one_seed, picks, {}, **HOW)
+    assert "Nothing can be concluded from one seed" in text
+    assert "too few to fit" in text
+    assert "nan" not in re.sub('base64,[^"]*', "", text)
+
+
+def test_twelve_arms_have_twelve_looks():
+    looks = campaign_figures.palette([f"arm {k}" for k in range(12)], "arm 3")
+    assert len(set(looks.values())) == 12
+
+
+def test_a_class_without_test_boxes_is_said_to_have_none():
+    points, _ = campaign({"random": 1.0}, seeds=2)
+    points = [replace(p, classes=(float("nan"), *p.classes[1:])) for p in points]
+    drawn = campaign_figures.class_curves(class_table(points), reference=None, full_arm="full")
+    assert "no true boxes" in [words.get_text() for words in drawn.axes[0].texts]
+    assert len(figures.encode_png(drawn)) > 0
+    assert np.isnan(class_table(points)["score"].iloc[0])

@@ -1,0 +1,158 @@
+"""The verdict on whole campaigns: one that shows something, and those that cannot."""
+
+import json
+import math
+
+import pytest
+from made_up_campaigns import SPEEDS, campaign, points_of
+
+from lungal.errors import EvaluationError
+from lungal.simulation.results import FULL
+from lungal.simulation.tables import summary, tables
+from lungal.simulation.verdict import Rules, judge
+from lungal.simulation.wording import headline, others
+
+
+@pytest.fixture(scope="module")
+def played():
+    return campaign()
+
+
+@pytest.fixture(scope="module")
+def verdict(played):
+    return judge(played[0])
+
+
+def test_a_faster_arm_is_shown_to_save(verdict):
+    assert verdict.candidates == ("ppal", "claspd")
+    assert verdict.shown[0] == "claspd"
+    assert headline(verdict).startswith("claspd saves films: it reaches 90 % of the full-label")
+    better, saved = verdict.comparison("claspd"), verdict.saving("claspd")
+    assert better.won == better.seeds == 5
+    assert better.p < better.p_holm < 0.05
+    assert better.together[0] < better.interval[0] < better.difference < better.interval[1]
+    assert 0 < saved.together[0] <= saved.interval[0] <= saved.measured.low
+    assert all(arm in one for arm, one in zip(verdict.shown[1:], others(verdict), strict=True))
+
+
+def test_controls_come_out_as_they_have_to(verdict):
+    assert [(check.arm, check.passed) for check in verdict.checks] == [
+        ("shuffled", True),
+        ("oracle", True),
+    ]
+    assert math.isnan(verdict.comparison("oracle").p_holm)
+
+
+def test_a_control_that_fails_says_so():
+    points, _ = campaign(SPEEDS | {"shuffled": 3.0, "oracle": 0.9})
+    shuffled, oracle = judge(points).checks
+    assert (shuffled.passed, oracle.passed) == (False, False)
+    assert shuffled.reason == "shuffled should not differ from random: it differs"
+    assert oracle.reason == "oracle should beat random: it does not"
+
+
+def test_arms_that_are_alike_are_not_shown_to_save():
+    points, _ = campaign({"stratified_random": 1.0, "ppal": 1.0, "claspd": 1.0}, noise=0.01)
+    verdict = judge(points)
+    assert verdict.shown == ()
+    assert headline(verdict).startswith("No strategy was shown to save films")
+
+
+def test_the_very_same_curves_differ_by_nothing():
+    points = [
+        *points_of("stratified_random", 0, [0.2, 0.3, 0.4]),
+        *points_of("stratified_random", 1, [0.2, 0.3, 0.5]),
+    ]
+    points += [type(p)("ppal", *(getattr(p, n) for n in list(p.__slots__)[1:])) for p in points]
+    points += points_of(FULL, 0, [0.4])
+    one = judge(points).comparison("ppal")
+    assert (one.difference, one.interval, one.p, one.p_holm) == (0, (0, 0), 1, 1)
+    assert judge(points).saving("ppal").text == "0 %"
+
+
+def test_one_seed_shows_nothing_and_says_so():
+    verdict = judge(campaign(seeds=1)[0])
+    one = verdict.comparison("claspd")
+    assert math.isnan(one.p)
+    assert math.isnan(one.p_holm)
+    assert math.isnan(one.interval[0])
+    assert verdict.shown == ()
+    assert any(note.startswith("One seed") for note in verdict.notes)
+    assert headline(verdict).startswith("Nothing can be concluded from one seed")
+    assert all(check.passed is None for check in verdict.checks)
+
+
+def test_a_missing_reference_gives_way_to_the_next():
+    speeds = {arm: speed for arm, speed in SPEEDS.items() if arm != "stratified_random"}
+    verdict = judge(campaign(speeds)[0])
+    assert verdict.reference == "random"
+    assert "stratified_random was not played: savings are against random." in verdict.notes
+
+
+def test_without_any_reference_nothing_is_compared():
+    verdict = judge(campaign({"ppal": 1.0, "claspd": 1.5})[0])
+    assert verdict.reference is None
+    assert not any(verdict.comparisons.values())
+    assert verdict.savings == {}
+    assert headline(verdict).startswith("Nothing can be concluded")
+
+
+def test_without_a_full_label_detector_there_are_no_savings(played):
+    verdict = judge([point for point in played[0] if point.arm != FULL])
+    assert verdict.savings == {}
+    assert math.isnan(verdict.full)
+    assert verdict.shown == ()
+    assert any("all labels" in note for note in verdict.notes)
+    assert "learns faster" in headline(verdict)
+
+
+def test_unequal_rounds_and_seeds_are_told(played):
+    points = [p for p in played[0] if (p.arm, p.round) != ("ppal", 6)]
+    points = [p for p in points if (p.arm, p.seed) != ("claspd", 4)]
+    points = [p for p in points if (p.arm, p.seed) != (FULL, 2)]
+    verdict = judge(points)
+    assert verdict.comparison("claspd").seeds == 4
+    assert verdict.comparison("ppal").seeds == 5
+    told = " ".join(verdict.notes)
+    assert "ppal 5" in told
+    assert "claspd was played for 4 seeds, stratified_random for 5" in told
+    assert "No full-label detector of seed 2" in told
+
+
+def test_no_arm_is_an_error(played):
+    with pytest.raises(EvaluationError, match="no arm was played"):
+        judge([point for point in played[0] if point.arm == FULL])
+
+
+def test_the_order_of_points_does_not_matter(played, verdict):
+    again = judge(sorted(played[0], key=lambda p: (p.round, p.seed)))
+    assert summary(again) == summary(verdict)
+
+
+def test_the_summary_is_json_without_nan(verdict):
+    told = json.loads(json.dumps(summary(verdict), allow_nan=False))
+    assert told["shown_to_save"] == list(verdict.shown)
+    assert told["controls"] == {"shuffled": True, "oracle": True}
+    assert told["arms"]["claspd"]["saving"] > 0
+    assert told["arms"]["oracle"]["p_holm"] is None
+
+
+def test_tables_have_a_row_for_all_there_is(played, verdict):
+    found = tables(verdict, *played)
+    arms = len(SPEEDS)
+    assert len(found["points"]) == arms * 5 * 7 + 5
+    assert len(found["curves"]) == arms * 7 * 3
+    assert len(found["aubc"]) == 2 * (arms - 1) * 3
+    assert len(found["savings"]) == (arms - 1) * 9
+    assert len(found["stopping"]) == arms
+    assert found["gained"].query("arm == 'ppal' and `class` == 'Cardiomegaly'")["boxes"].item() == 6
+    assert len(found["chosen"]) == len(played[1])
+    mine = found["curves"].query("arm == 'claspd' and currency == 'films' and round == 6").iloc[0]
+    assert mine["low"] < mine["score"] < mine["high"]
+    assert mine["ahead"] > 0
+
+
+def test_the_currency_and_share_of_the_verdict_are_its_rules(played):
+    verdict = judge(played[0], Rules(currency="seconds", share=0.8))
+    assert "less reading time" in headline(verdict)
+    assert "80 %" in headline(verdict)
