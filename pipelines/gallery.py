@@ -36,12 +36,12 @@ def draw_gallery(
     return figures.encode_png(figures.contact_sheet(tiles, titles))
 
 
-def draw_tile(image: Image, truth: GroundTruth, seen: Detections) -> Pixels:
-    """Return a film as (TILE, TILE, 3) uint8 RGB with truth and detections drawn on it."""
-    scale = np.float32(prepared_scale(image.width, image.height, TILE))
+def draw_tile(image: Image, truth: GroundTruth, seen: Detections, side: int = TILE) -> Pixels:
+    """Return a film as (side, side, 3) uint8 RGB with truth and detections drawn on it."""
+    scale = np.float32(prepared_scale(image.width, image.height, side))
     rising = np.argsort(seen.scores, kind="stable")  # the surest is drawn over the others
     canvas = draw_boxes(
-        prepare(image.pixels, TILE),
+        prepare(image.pixels, side),
         seen.boxes[rising] * scale,
         [f"{CLASSES[seen.labels[box]]} {seen.scores[box]:.2f}" for box in rising],
         [colour_of(label) for label in seen.labels[rising]],

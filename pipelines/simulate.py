@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lungal.data.files import whole_file, whole_folder
 from lungal.data.films import film_paths
 from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
-from lungal.data.tables import as_csv
 from lungal.detectors.proxy.learner import ProxyLearner
 from lungal.detectors.tfod.learner import TfodLearner
 from lungal.params import Params
@@ -27,9 +25,8 @@ from lungal.simulation.crew import play_all
 from lungal.simulation.films import Films, gather_films
 from lungal.simulation.learner import Learner
 from lungal.simulation.reader import TrueReader
-from lungal.simulation.results import Chain
-from lungal.simulation.tables import curve_table, pick_table
 from lungal.simulation.training import Trainings
+from pipelines.campaign_report import write_nothing, write_report
 from pipelines.stage import PATHS, progress, run
 
 logger = logging.getLogger(__name__)
@@ -45,7 +42,7 @@ def simulate(params: Params) -> None:
     arms = arms_of(params)
     if not (arms and params.simulate.seeds):
         logger.info("simulate: nothing to do; simulate.seeds and simulate.arms name no campaign")
-        write_report([], params)
+        write_nothing()
         return
     campaign = set_up(params)
     elsewhere = [Path(os.environ[PLAYED])] if os.environ.get(PLAYED) else []
@@ -58,7 +55,7 @@ def simulate(params: Params) -> None:
             folders=[WORK / "chains", *elsewhere],
             on_step=report,
         )
-    write_report(chains, params)
+    write_report(chains, campaign, params)
 
 
 def set_up(params: Params) -> Campaign:
@@ -100,17 +97,6 @@ def hash_films(manifest: pd.DataFrame, image_ids: Collection[str]) -> str:
     rows = zip(manifest["image_id"], manifest["sha256"], strict=True)
     named = sorted(row for row in rows if row[0] in image_ids)
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()
-
-
-def write_report(chains: Sequence[Chain], params: Params) -> None:
-    """Write the tables and the verdict."""
-    points = [point for chain in chains for point in chain.points]
-    picks = [pick for chain in chains for pick in chain.picks]
-    with whole_folder(PATHS.simulation_report) as folder:
-        (folder / "curves.csv").write_bytes(as_csv(curve_table(points)))
-        (folder / "picks.csv").write_bytes(as_csv(pick_table(picks)))
-    with whole_file(PATHS.simulation) as part:
-        part.write_text("{}\n", encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

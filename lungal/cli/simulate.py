@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -64,6 +65,7 @@ def simulate(
         _set_up(place, preset, changes)
         environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
         _take_in(place, environment)
+    environment["LUNGAL_COMMAND"] = shlex.join(["lungal", *sys.argv[1:]])
     _run("simulate", place, environment)
     page = place / load_paths(Path("dvc.yaml")).simulation_report / "report.html"
     Console().print(f"report: [bold]{page}", highlight=False, soft_wrap=True)

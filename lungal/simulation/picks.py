@@ -1,4 +1,4 @@
-"""Campaigns as tables: a row for each detector, and a row for each film that was chosen."""
+"""What was chosen in campaigns, as a table."""
 
 import json
 import math
@@ -8,18 +8,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from lungal.records import CLASSES
-from lungal.simulation.results import Pick, Point
-
-
-def curve_table(points: Iterable[Point]) -> pd.DataFrame:
-    """Return a row per detector: what its labels cost, its score, and the score of each class."""
-    rows = [
-        {name: value for name, value in asdict(point).items() if name != "classes"}
-        | dict(zip(CLASSES, point.classes, strict=True))
-        for point in points
-    ]
-    columns = ["arm", "seed", "round", "films", "boxes", "seconds", "score", *CLASSES]
-    return pd.DataFrame(rows, columns=columns)
+from lungal.simulation.results import Pick
 
 
 def pick_table(picks: Iterable[Pick]) -> pd.DataFrame:

@@ -14,8 +14,8 @@ from lungal.records import CLASSES
 from lungal.simulation.arms import Arm
 from lungal.simulation.chains import chain_name, find_chain, read_chain, write_chain
 from lungal.simulation.crew import play_all
+from lungal.simulation.picks import pick_table
 from lungal.simulation.results import FULL, Chain, Pick, Point
-from lungal.simulation.tables import curve_table, pick_table
 
 ARMS = [make_arm("random", selector="random"), make_arm("coreset", selector="coreset")]
 CLASS_SCORES = (0.5, math.nan, *(0.25,) * 6)
@@ -97,19 +97,8 @@ def test_a_name_tells_all_that_matters_and_nothing_else(tmp_path):
     assert len({name, *others}) == 1 + len(others)
 
 
-def test_tables_have_a_row_for_each_detector_and_each_film():
-    (curve,) = curve_table(CHAIN.points).to_dict("records")
-    assert {k: curve[k] for k in ("arm", "seed", "round", "films", "boxes", "score")} == {
-        "arm": "a",
-        "seed": 1,
-        "round": 0,
-        "films": 12,
-        "boxes": 13,
-        "score": 0.5,
-    }
-    assert curve["Atelectasis"] == 0.5
-    assert math.isnan(curve["Cardiomegaly"])
+def test_a_pick_is_a_row_with_its_receipt():
     (pick,) = pick_table(CHAIN.picks).to_dict("records")
     assert json.loads(pick["components"]) == {"stratum": "Mass"}
     assert [pick[name] for name in CLASSES] == [1] + [0] * 7
-    assert list(curve_table([]).columns) == list(curve)
+    assert list(pick_table([]).columns) == list(pick)

@@ -1,0 +1,167 @@
+"""What the stage `simulate` writes and logs: the verdict on its campaigns, as page and tables."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lungal.data.files import whole_file, whole_folder
+from lungal.data.films import film_paths, read_films
+from lungal.data.tables import as_csv
+from lungal.evaluation import figures
+from lungal.params import Params
+from lungal.records import CLASSES, Detections, Image
+from lungal.simulation.campaign import Campaign
+from lungal.simulation.page import render
+from lungal.simulation.picks import pick_table
+from lungal.simulation.results import Chain, Pick, Point
+from lungal.simulation.tables import summary, tables
+from lungal.simulation.verdict import Verdict, judge
+from lungal.tracking import Tracker, git_tags, tracking_uri
+from pipelines.gallery import draw_tile
+from pipelines.stage import PATHS, track
+
+PAGE = "report.html"
+COMMAND = "LUNGAL_COMMAND"
+"""The environment variable that says how the campaign was started, if not as a stage."""
+SHEET, TILE = 12, 224
+"""Films of an arm's first batch that are shown, and the side of each, pixels."""
+OUTBOX = Path("mlruns/outbox")
+
+
+def write_nothing() -> None:
+    """Write the outputs of a stage that had nothing to play."""
+    with whole_folder(PATHS.simulation_report):
+        pass
+    _write_json(PATHS.simulation, {})
+
+
+def write_report(chains: Sequence[Chain], campaign: Campaign, params: Params) -> None:
+    """Judge the arms; write the page, the tables and the summary, and log all of it.
+
+    Raises:
+        EvaluationError: if the chains cannot be judged.
+    """
+    points = [point for chain in chains for point in chain.points]
+    picks = [pick for chain in chains for pick in chain.picks]
+    verdict = judge(points)
+    page = render(
+        verdict,
+        points,
+        picks,
+        draw_sheets(picks, campaign),
+        learner=params.simulate.learner,
+        settings=settings(campaign, params),
+        command=os.environ.get(COMMAND, "dvc repro simulate"),
+    )
+    found = tables(verdict, points, picks) | {"picks": pick_table(picks)}
+    with whole_folder(PATHS.simulation_report) as folder:
+        (folder / PAGE).write_text(page, encoding="utf-8")
+        for name, table in found.items():
+            (folder / f"{name}.csv").write_bytes(as_csv(table))
+    _write_json(PATHS.simulation, summary(verdict))
+    log(verdict, points, params)
+
+
+def settings(campaign: Campaign, params: Params) -> dict[str, object]:
+    """Return what the page says of how the campaign was played."""
+    films, simulate = campaign.trainings.films, params.simulate
+    names = ", ".join
+    return {
+        "films": f"{len(films.train)} to choose from, {len(films.val)} to validate, "
+        f"{len(films.test)} to test; patients in one of these",
+        "source": params.data.source,
+        "first labelled": simulate.initial,
+        "films a round": simulate.budget,
+        "rounds": simulate.rounds,
+        "seeds": names(str(seed) for seed in simulate.seeds),
+        "score": f"macro AP of {len(CLASSES)} findings, mean over IoU "
+        + names(f"{iou:g}" for iou in simulate.iou),
+        "learner": _learner(params),
+    } | {f"arm {name}": _spell(changes) for name, changes in simulate.arms.items()}
+
+
+def draw_sheets(picks: Iterable[Pick], campaign: Campaign) -> dict[str, bytes]:
+    """Return a contact sheet of each arm's first batch with its first seed, truth drawn: PNG."""
+    first: dict[str, list[Pick]] = {}
+    for pick in sorted(picks, key=lambda pick: (pick.seed, pick.round, pick.rank)):
+        batch = first.setdefault(pick.arm, [])
+        if len(batch) < SHEET and (not batch or (pick.seed, pick.round) == (batch[0].seed, 1)):
+            batch.append(pick)
+    stored, sheets = film_paths(PATHS.manifest), {}
+    for arm, batch in track(first.items(), len(first), "simulate: contact sheets"):
+        truths = campaign.trainings.reader.tell([pick.image_id for pick in batch])
+        known = {truth.image_id: truth for truth in truths}
+        images = read_films(stored, [pick.image_id for pick in batch])
+        tiles = [draw_tile(film, known[film.image_id], _nothing(film), TILE) for film in images]
+        titles = [f"{pick.rank}. {pick.image_id}    {pick.score:.2f}" for pick in batch]
+        sheets[arm] = figures.encode_png(figures.contact_sheet(tiles, titles))
+    return sheets
+
+
+def log(verdict: Verdict, points: Sequence[Point], params: Params) -> None:
+    """Log the campaign as one run, with a run inside for each arm and its mean curve and band."""
+    sections = {"simulate": params.simulate, "data": params.data, "split": params.split}
+    logged: dict[str, Any] = {
+        name: section.model_dump(mode="json", exclude={"arms"})
+        for name, section in sections.items()
+    }
+    key = hashlib.sha256(
+        json.dumps([logged, params.simulate.arms, str(points)], sort_keys=True).encode()
+    ).hexdigest()[:16]
+    tracker = Tracker(tracking_uri(Path(), os.environ), OUTBOX)
+    tags = {"lungal.stage": "simulate", "lungal.learner": params.simulate.learner}
+    run = tracker.open_run(
+        f"simulation-{key}", f"simulation-{key[:8]}", tags | git_tags(Path()), logged
+    )
+    curves = tables(verdict, points, [])["curves"]
+    for arm in verdict.arms:
+        inner = run.nested(arm, arm, {"lungal.arm": arm}, {"arm": params.simulate.arms[arm]})
+        rows = curves[(curves["arm"] == arm) & (curves["currency"] == "films")]
+        for row in rows.to_dict("records"):
+            known = {name: row[name] for name in ("score", "low", "high") if row[name] == row[name]}
+            inner.log_metrics(known, step=round(row["budget"]))
+        inner.end()
+    run.log_metrics(_flat(summary(verdict)))
+    run.log_artifact(PATHS.simulation_report, "simulation")
+    run.log_artifact(PATHS.simulation)
+    run.end()
+
+
+def _nothing(film: Image) -> Detections:
+    return Detections(
+        film.image_id,
+        np.zeros((0, 4), np.float32),
+        np.zeros(0, np.float32),
+        np.zeros(0, np.int32),
+    )
+
+
+def _learner(params: Params) -> str:
+    if params.simulate.learner == "proxy":
+        return f"proxy, {params.proxy.steps} steps on MobileNetV2 ({params.proxy.initial_weights})"
+    return (
+        f"{params.model.architecture} at {params.model.input_size} px, {params.train.steps} steps"
+    )
+
+
+def _spell(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in changes.items()) or "as it stands"
+
+
+def _flat(document: Any, prefix: str = "") -> dict[str, float]:
+    if isinstance(document, dict):
+        inside = (_flat(value, f"{prefix}{name}/") for name, value in document.items())
+        return {name: value for part in inside for name, value in part.items()}
+    if isinstance(document, (int, float)) and not isinstance(document, bool):
+        return {prefix.rstrip("/"): float(document)}
+    return {}
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    with whole_file(path) as part:
+        part.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
