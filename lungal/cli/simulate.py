@@ -65,7 +65,8 @@ def simulate(
         _set_up(place, preset, changes)
         environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
         _take_in(place, environment)
-    environment["LUNGAL_COMMAND"] = shlex.join(["lungal", *sys.argv[1:]])
+    options = {"preset": preset, **changes, "played": played}
+    environment["LUNGAL_COMMAND"] = _spell(options)
     _run("simulate", place, environment)
     page = place / load_paths(Path("dvc.yaml")).simulation_report / "report.html"
     Console().print(f"report: [bold]{page}", highlight=False, soft_wrap=True)
@@ -104,6 +105,14 @@ def _set_up(place: Path, preset: str, changes: Mapping[str, Any]) -> None:
     with whole_file(place / "params.yaml") as part:
         part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     load_params(place / "params.yaml")
+
+
+def _spell(options: Mapping[str, Any]) -> str:
+    """Return the command with these options, those that are None left out."""
+    words = ["lungal", "simulate"]
+    for name, value in options.items():
+        words += [] if value is None else [f"--{name}", str(value)]
+    return shlex.join(words)
 
 
 def _absolute(weights: str) -> str:

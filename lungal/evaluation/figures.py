@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure  # for whoever keeps what is drawn here
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 

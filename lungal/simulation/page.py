@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
-from matplotlib.figure import Figure
 
 from lungal.evaluation import campaign_figures as draw
-from lungal.evaluation.figures import encode_png
+from lungal.evaluation.figures import Figure, encode_png
 from lungal.records import CLASSES
 from lungal.simulation import wording
 from lungal.simulation.curves import CURRENCIES

@@ -16,6 +16,7 @@ ADDRESSES = {
     "label_studio_sdk": {"lungal/annotation/label_studio.py"},
     "cv2": {"lungal/data/images.py"},
     "matplotlib": {
+        "lungal/evaluation/campaign_figures.py",
         "lungal/evaluation/figures.py",
         "lungal/evaluation/froc_figures.py",
         "lungal/evaluation/reader_figures.py",

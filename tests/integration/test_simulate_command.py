@@ -1,0 +1,164 @@
+"""`lungal simulate`: presets, campaigns from first film to last page, and none played twice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from lungal.cli.main import main
+from lungal.cli.simulate import parse_seeds
+from lungal.errors import ParamsError, UnknownNameError
+from lungal.params import load_params
+from lungal.simulation import preset
+from lungal.simulation.arms import arms_of
+from lungal.simulation.page import PROXY
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLACE = Path(".simulations/ci")
+REPORT = PLACE / "reports/simulation"
+SMALL = ("stratified_random", "claspd", "oracle")
+"""The arms that are played here."""
+TRAININGS = PLACE / "models/.training/simulation/trainings"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project's root in which `lungal simulate` may play."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUNGAL_PLAYED", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The preset ci, made even smaller."""
+    whole = preset.read_preset
+
+    def read(name):
+        document = whole(name)
+        document["data"]["phantom"]["films"] = 60
+        document["simulate"] |= {"seeds": [0], "rounds": 1, "initial": 8, "budget": 4}
+        document["simulate"]["arms"] = {name: document["simulate"]["arms"][name] for name in SMALL}
+        return document
+
+    monkeypatch.setattr(preset, "read_preset", read)
+
+
+def test_a_preset_is_played_to_its_page_and_not_again(project, small, capfd):
+    assert main(["simulate", "--preset", "ci", "--workers", "1"]) == 0
+    page = (REPORT / "report.html").read_text(encoding="utf-8")
+    assert PROXY in page
+    assert "lungal simulate --preset ci --workers 1" in page
+    points = pd.read_csv(REPORT / "points.csv")
+    assert points.groupby("arm")["films"].apply(list).to_dict() == {
+        **{arm: [8, 12] for arm in SMALL},
+        "full": [points.loc[points["arm"] == "full", "films"].item()],
+    }
+    picks = pd.read_csv(REPORT / "picks.csv")
+    assert picks.groupby("arm").size().to_dict() == dict.fromkeys(SMALL, 4)
+    summary = json.loads((PLACE / "reports/simulation.json").read_text())
+    assert summary["seeds"] == 1
+    assert not Path("data").exists(), "the project's own films are left alone"
+
+    before = {path: path.stat().st_mtime_ns for path in TRAININGS.rglob("*.parquet")}
+    assert before
+    capfd.readouterr()
+    assert main(["simulate", "--preset", "ci"]) == 0
+    said = capfd.readouterr().err
+    assert "trainings" not in said
+    assert "draw phantoms" not in said
+    after = {path: path.stat().st_mtime_ns for path in TRAININGS.rglob("*.parquet")}
+    assert after == before
+
+    check_mlflow(project)
+
+    shutil.move(PLACE / "models/.training/simulation/chains", "elsewhere")
+    shutil.rmtree(PLACE / "models")
+    assert main(["simulate", "--preset", "ci", "--played", "elsewhere"]) == 0
+    assert not TRAININGS.exists()
+    assert pd.read_csv(REPORT / "points.csv").equals(points)
+
+
+def check_mlflow(project):
+    """One run for the campaign with the page, and one inside for each arm with its curve."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")
+    (experiment,) = (one for one in client.search_experiments() if one.name != "Default")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1, "the same campaign is the same run"
+    inside = {run.data.tags["lungal.arm"]: run for run in runs if run not in parents}
+    assert set(inside) == set(SMALL)
+    curve = client.get_metric_history(inside["claspd"].info.run_id, "score")
+    assert {point.step for point in curve} == {8, 12}
+    files = {
+        file.path for file in client.list_artifacts(parents[0].info.run_id, "simulation/simulation")
+    }
+    assert "simulation/simulation/report.html" in files
+
+
+@pytest.mark.parametrize("name", preset.preset_names())
+def test_presets_are_whole_parameter_files(name, tmp_path):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(preset.read_preset(name)))
+    params = load_params(tmp_path / "params.yaml")
+    names = [arm.name for arm in arms_of(params)]
+    assert {"random", "stratified_random", "least_confidence"} <= set(names)
+    assert params.simulate.seeds
+
+
+def test_the_presets_are_those_that_the_help_names():
+    assert preset.preset_names() == ["ci", "nih", "phantom"]
+    with pytest.raises(UnknownNameError, match=r"preset 'other'.*ci, nih, phantom"):
+        preset.read_preset("other")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-2", [0, 1, 2]), ("3", [3]), ("0,2-3, 2", [0, 2, 3])]
+)
+def test_seeds_are_named_one_by_one_or_from_to(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "1.5"])
+def test_other_seeds_are_one_clear_line(text):
+    with pytest.raises(ParamsError, match="is not like 0-4 or 0,2"):
+        parse_seeds(text)
+
+
+def test_options_of_presets_need_one(project, capsys):
+    assert main(["simulate", "--seeds", "0-1"]) == 2
+    assert "--seeds is for presets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--played", "--root"])
+def test_a_folder_that_is_not_there_is_one_clear_line(project, capsys, option):
+    assert main(["simulate", "--preset", "ci", option, "nowhere"]) == 2
+    assert f"{option} nowhere is not a folder" in capsys.readouterr().err
+
+
+def test_a_project_that_plays_nothing_says_so(project, capfd):
+    assert main(["simulate"]) == 0
+    assert "nothing to do" in capfd.readouterr().err
+    assert json.loads(Path("reports/simulation.json").read_text()) == {}
+
+
+@pytest.mark.parametrize(
+    ("arm", "says"),
+    [
+        ({"strategie": "entropy"}, "simulate.arms.odd: strategie"),
+        ({"aggregate": "median"}, "simulate.arms.odd: aggregate"),
+        ({"control": "god"}, "simulate.arms.odd.control is 'god', not shuffled or oracle"),
+    ],
+)
+def test_an_arm_that_is_misspelt_is_one_clear_line(project, capfd, arm, says):
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    document["simulate"]["arms"]["odd"] = arm
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    assert main(["simulate"]) != 0
+    assert says in capfd.readouterr().err
