@@ -21,6 +21,9 @@ from lungal.records import Image
 SAMPLE = 200
 """Films of which the principal components are learnt: no labels are needed for that."""
 
+LEAST_VARIANCE = 1e-6
+"""Of a component, over that of the first: below is rounding, not to be blown up."""
+
 Floats = NDArray[np.float32]
 
 
@@ -131,7 +134,9 @@ def _principal(maps: Iterable[Floats], count: int) -> Floats:
     rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in maps]).astype(np.float64)
     mean = rows.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
-    strongest = vectors[:, ::-1][:, :count] / np.sqrt(np.maximum(values[::-1][:count], 1e-12))
+    # Relative, as features of random weights are tiny and no less telling for that.
+    least = values[-1] * LEAST_VARIANCE
+    strongest = vectors[:, ::-1][:, :count] / np.sqrt(np.maximum(values[::-1][:count], least))
     # A component's sign is chance; the largest of its loadings is made positive.
     strongest *= np.sign(strongest[np.abs(strongest).argmax(axis=0), np.arange(strongest.shape[1])])
     return np.vstack([strongest, -mean @ strongest]).astype(np.float32)

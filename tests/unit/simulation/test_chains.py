@@ -41,7 +41,7 @@ def test_campaigns_side_by_side_are_those_one_after_another(tmp_path):
     ]
     assert found == expected
     assert [chain.points[0].arm for chain in found] == [FULL, "random", "coreset"] * 2
-    assert told[-1] == (2 + 2 + 2 * 2 * 3,) * 2, "all that there is to train was told of"
+    assert told[-1] == (2 + 2 + 2 * 2 * 2,) * 2, "all that there is to train was told of"
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 

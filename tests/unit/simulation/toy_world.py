@@ -81,7 +81,7 @@ class Counting:
 
 
 def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(), **sizes):
-    """A campaign on made-up films; a third of them judges, a tenth validates."""
+    """A campaign on made-up films; a third judges, with every class among them: NaN equals nothing."""
     scenes = scenes or made_up_truth(films)
     names = sorted(scenes)
     cast = Films(
@@ -94,7 +94,7 @@ def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(),
     )
     reader = TrueReader(truth or scenes, cast.sizes, 0.2, 10)
     trainings = Trainings(Counting(scenes), cast, reader, views, 2, folder / "trainings")
-    params = SimulateParams(**{"initial": 12, "budget": 8, "rounds": 3, "members": 2, **sizes})
+    params = SimulateParams(**{"initial": 12, "budget": 8, "rounds": 2, "members": 2, **sizes})
     return Campaign(trainings, params, 0.4)
 
 

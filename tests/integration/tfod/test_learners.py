@@ -1,0 +1,160 @@
+"""The learners of campaigns: the real trainer and the proxy, on a few films."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plugins.tiny_detector import film
+
+from lungal.data.images import encode_png
+from lungal.detectors.proxy.learner import ProxyLearner
+from lungal.detectors.proxy.shelf import fill_shelf, open_shelf
+from lungal.detectors.tfod.backbone import Backbone
+from lungal.detectors.tfod.learner import TfodLearner
+from lungal.errors import DetectorError, ImageError
+from lungal.evaluation.precision_recall import macro_ap
+from lungal.params import DetectParams, ModelParams, ProxyParams, TrainParams
+from lungal.records import Detections, GroundTruth
+from lungal.simulation.learner import Learner
+
+PROXY = ProxyParams(
+    input_size=96,
+    initial_weights="scratch",
+    components=12,
+    steps=60,
+    batch_size=8,
+    learning_rate=0.03,
+    validate_every=30,
+)
+TRUTHS = [film(number)[1] for number in range(40)]
+LEARN, VAL, TEST = TRUTHS[:24], TRUTHS[24:32], TRUTHS[32:]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return image_id to the stored film of 40 films with a square each."""
+    folder = tmp_path_factory.mktemp("films")
+    paths = {}
+    for number in range(40):
+        image, _ = film(number)
+        paths[image.image_id] = folder / f"{image.image_id}.png"
+        paths[image.image_id].write_bytes(encode_png(image.pixels))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def proxy(stored: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> ProxyLearner:
+    learner = ProxyLearner(stored, "these", PROXY, DetectParams(), tmp_path_factory.mktemp("shelf"))
+    learner.prepare(("turn_left",), lambda _done, _total: None)
+    return learner
+
+
+def names(truths: Sequence[GroundTruth]) -> list[str]:
+    return [truth.image_id for truth in truths]
+
+
+def check(found: Sequence[Detections], truths: Sequence[GroundTruth]) -> None:
+    """Hold detections to what a campaign needs of them."""
+    assert [seen.image_id for seen in found] == names(truths)
+    lengths = {seen.embedding.shape for seen in found if seen.embedding is not None}
+    assert len(lengths) == 1
+    for seen in found:
+        assert seen.embedding is not None
+        assert seen.class_scores is not None
+        assert len(seen.boxes) == len(seen.labels) == len(seen.class_scores) == len(seen)
+        assert ((seen.boxes >= 0) & (seen.boxes <= 192)).all()
+
+
+def same(first: Sequence[Detections], other: Sequence[Detections]) -> bool:
+    return all(
+        np.array_equal(a.boxes, b.boxes) and np.array_equal(a.scores, b.scores)
+        for a, b in zip(first, other, strict=True)
+    )
+
+
+def test_the_proxy_learns_and_looks(proxy: ProxyLearner, tmp_path: Path) -> None:
+    learner: Learner = proxy
+    look = learner.learn(LEARN, VAL, seed=0, work=tmp_path)
+    found = list(look(names(TEST), None))
+    check(found, TEST)
+    assert macro_ap(TEST, found, 0.3) > 0.2, "squares of eight sizes in eight places"
+    again = learner.learn(LEARN, VAL, seed=0, work=tmp_path)
+    assert same(found, list(again(names(TEST), None)))
+    little = learner.learn(LEARN[:2], VAL, seed=0, work=tmp_path)
+    assert macro_ap(TEST, list(little(names(TEST), None)), 0.3) < macro_ap(TEST, found, 0.3)
+
+
+def test_a_view_is_seen_and_comes_back_to_the_film(proxy: ProxyLearner, tmp_path: Path) -> None:
+    look = proxy.learn(LEARN, VAL, seed=0, work=tmp_path)
+    straight, turned = (list(look(names(TEST), view)) for view in (None, "turn_left"))
+    assert not same(straight, turned)
+    for seen in turned:
+        assert ((seen.boxes >= 0) & (seen.boxes <= 192)).all()
+
+
+def test_features_are_computed_once(proxy: ProxyLearner) -> None:
+    told: list[int] = []
+    proxy.prepare(("turn_left",), lambda done, _total: told.append(done))
+    assert told == []
+    proxy.prepare(("turn_left", "shrink"), lambda done, _total: told.append(done))
+    assert told == [*range(1, 41)]
+
+
+def test_keys_tell_learners_apart(proxy: ProxyLearner) -> None:
+    others = [
+        replace(proxy, content="others"),
+        replace(proxy, params=PROXY.model_copy(update={"steps": 61})),
+        replace(proxy, detect=DetectParams(score_threshold=0.02)),
+    ]
+    assert len({learner.key for learner in (proxy, *others)}) == 4
+    assert replace(proxy, folder=Path("elsewhere")).key == proxy.key
+
+
+def test_a_shelf_is_whole_or_not_there(stored: dict[str, Path], tmp_path: Path) -> None:
+    broken = dict(stored)
+    last = max(broken)
+    broken[last] = tmp_path / "gone.png"
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        list(fill_shelf(tmp_path / "shelf", broken, PROXY))
+    assert not list(tmp_path.glob("*shelf*"))
+
+
+def test_features_are_white_and_tell_films_apart(proxy: ProxyLearner) -> None:
+    shelf = proxy.open(None)
+    assert shelf.cells.shape == (40, 36, 24)
+    flat = shelf.cells.reshape(-1, 24)[:, :12].astype(np.float64)
+    assert np.abs(flat.mean(axis=0)).max() < 0.05
+    assert np.abs(np.cov(flat, rowvar=False) - np.eye(12)).max() < 0.1
+    assert np.linalg.norm(shelf.films, axis=1) == pytest.approx(1, abs=1e-5)
+    assert (shelf.sizes == 192).all()
+    assert open_shelf(proxy.folder / proxy._shelf(None).name).rows == shelf.rows
+
+
+def test_random_weights_are_always_the_same() -> None:
+    square = np.arange(96 * 96, dtype=np.uint8).reshape(96, 96)
+    first, again = (next(iter(Backbone("scratch", 96).look([square]))) for _ in range(2))
+    assert [maps.shape for maps in first] == [(6, 6, 576), (3, 3, 1280)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_weights_that_are_not_there_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match="nowhere") as refused:
+        list(Backbone(str(tmp_path / "nowhere.h5"), 96).look([np.zeros((96, 96), np.uint8)]))
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_real_trainer_learns_and_looks(
+    stored: dict[str, Path], tiny_model: ModelParams, tiny_train: TrainParams, tmp_path: Path
+) -> None:
+    train = tiny_train.model_copy(update={"steps": 10})
+    learner: Learner = TfodLearner(stored, "these", tiny_model, train, DetectParams())
+    look = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)
+    found = list(look(names(TEST), None))
+    check(found, TEST)
+    (turned,) = look(names(TEST[:1]), "turn_left")
+    assert turned.image_id == TEST[0].image_id
+    goes_on = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)
+    assert same(found, list(goes_on(names(TEST), None))), "a finished training is not done again"
