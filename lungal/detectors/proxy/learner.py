@@ -156,8 +156,9 @@ def see(head: Head, shelf: Shelf, image_id: str, params: DetectParams) -> Detect
 def _suppress(boxes: FloatArray) -> list[int]:
     """Return the indices of boxes, surest first, that no surer one overlaps by SAME or more."""
     kept: list[int] = []
-    overlaps = iou(boxes, boxes)
+    overlaps, alive = iou(boxes, boxes), area(boxes) > 0
     for number in range(len(boxes)):
-        if area(boxes[number : number + 1])[0] > 0 and (overlaps[number, kept] < SAME).all():
+        if alive[number]:
             kept.append(number)
+            alive &= overlaps[number] < SAME
     return kept
