@@ -81,7 +81,7 @@ class Counting:
 
 
 def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(), **sizes):
-    """A campaign on made-up films; a third judges, with every class among them: NaN equals nothing."""
+    """A campaign on made-up films; a third judges, all classes among them: NaN equals nothing."""
     scenes = scenes or made_up_truth(films)
     names = sorted(scenes)
     cast = Films(
