@@ -27,8 +27,8 @@ def simulate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="ci | phantom | nih: a campaign that docs/results.md reports. Without it: "
-            "the section `simulate` of params.yaml, on this project's films."
+            help="ci | phantom | phantom_proxy | nih: a campaign that came with lungal. "
+            "Without it: the section `simulate` of params.yaml, on this project's films."
         ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Which seeds, as 0-4 or 0,2.")] = None,

@@ -1,4 +1,4 @@
-"""The campaigns that docs/results.md reports: parameter files that came with lungal."""
+"""Campaigns that came with lungal: parameter files."""
 
 from importlib.resources import files
 from pathlib import Path
