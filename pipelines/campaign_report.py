@@ -19,7 +19,7 @@ from lungal.simulation.campaign import Campaign
 from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
 from lungal.simulation.results import Chain, Pick, Point
-from lungal.simulation.tables import summary, tables
+from lungal.simulation.tables import point_table, summary, tables
 from lungal.simulation.verdict import Verdict, judge
 from lungal.tracking import Tracker, git_tags, tracking_uri
 from pipelines.gallery import draw_tile
@@ -35,8 +35,9 @@ OUTBOX = Path("mlruns/outbox")
 
 def write_nothing() -> None:
     """Write the outputs of a stage that had nothing to play."""
-    with whole_folder(PATHS.simulation_report):
-        pass
+    with whole_folder(PATHS.simulation_report) as folder:
+        for name, table in {"points": point_table([]), "picks": pick_table([])}.items():
+            (folder / f"{name}.csv").write_bytes(as_csv(table))
     _write_json(PATHS.simulation, {})
 
 

@@ -175,7 +175,8 @@ def _copy_working_tree(folder: Path) -> None:
         if (REPOSITORY / name).is_file():  # not one that was deleted and is still in the index
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
-    for played in ("dvc.lock", *(f"reports/{n}.json" for n in ("metrics", "ingest", "readers"))):
+    reports = ("metrics", "ingest", "readers", "simulation")
+    for played in ("dvc.lock", *(f"reports/{name}.json" for name in reports)):
         (folder / played).unlink(missing_ok=True)
     for grown in ("annotations", "queue"):
         (folder / f"data/{grown}.jsonl").write_text("")
