@@ -1,4 +1,4 @@
-"""Pictures of an evaluation. This module, froc_figures and reader_figures import matplotlib.
+"""Pictures of an evaluation. Only this module and its neighbours *_figures import matplotlib.
 
 Figures are drawn without pyplot, on the Agg canvas, with matplotlib's own defaults: no global
 state, no window, nobody's matplotlibrc, and equal numbers give equal bytes.

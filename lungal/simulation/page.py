@@ -1,38 +1,24 @@
 """The report of a simulated campaign: one HTML file that needs nothing else."""
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from lungal.evaluation import campaign_figures as draw
-from lungal.evaluation.figures import Figure, encode_png
-from lungal.records import CLASSES
 from lungal.simulation import wording
 from lungal.simulation.curves import CURRENCIES
-from lungal.simulation.results import FULL, Pick, Point
+from lungal.simulation.pictures import picture, pictures
+from lungal.simulation.receipts import first_batches
+from lungal.simulation.results import Pick, Point
 from lungal.simulation.savings import percent
 from lungal.simulation.tables import tables
 from lungal.simulation.verdict import Verdict
 
 PROXY = "proxy"
-RECEIPTS = 10
-"""Films of a first batch whose receipts are shown."""
 TEMPLATE = "page.html.j2"
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A figure on the page."""
-
-    data: str  # base64 of a PNG
-    alt: str
-    caption: str = ""
 
 
 def render(
@@ -68,16 +54,16 @@ def render(
         verdict=verdict,
         rules=verdict.rules,
         headline=wording.headline(verdict),
-        others=wording.others(verdict),
+        remarks=wording.remarks(verdict),
         proxy=learner == PROXY,
         learner=learner,
         roles=_roles(verdict),
         savings=[_savings_row(verdict, arm) for arm in order if arm != verdict.reference],
         areas=[_area_row(verdict, arm) for arm in order if arm != verdict.reference],
-        pictures=_pictures(verdict, known),
-        batches=_batches(picks, order),
+        pictures=pictures(verdict, known),
+        batches=first_batches(picks, order),
         sheets={
-            arm: Picture(_encode(sheets[arm]), f"The films of the first batch of {arm}")
+            arm: picture(sheets[arm], f"The films of the first batch of {arm}")
             for arm in order
             if arm in sheets
         },
@@ -158,109 +144,6 @@ def _area_row(verdict: Verdict, arm: str) -> dict[str, Any]:
             }
         )
     return {"arm": arm, "cells": cells}
-
-
-def _pictures(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
-    levels: dict[str, Any] = {
-        "reference": verdict.reference,
-        "full": verdict.full,
-        "shares": verdict.rules.shares,
-    }
-    name = verdict.reference or "nothing"
-    arms = ", ".join(_order(verdict))
-    found = {
-        "savings": _picture(
-            draw.savings(known["savings"], verdict.rules.share),
-            f"Savings of each arm against {name} with intervals; the numbers are in the table",
-        ),
-        "overview": _picture(
-            draw.overview(known["curves"], **levels),
-            f"Mean learning curves of {arms}, by films, boxes and hours; {_ends(verdict, known)}",
-        ),
-        "classes": _picture(
-            draw.class_curves(known["classes"], reference=verdict.reference, full_arm=FULL),
-            "Mean learning curves of each arm, a panel for each of the eight findings",
-        ),
-        "gained": _picture(
-            draw.gained(known["gained"]), f"True boxes found by each arm: {_boxes(known)}"
-        ),
-        "scores": _picture(
-            draw.chosen_scores(known["chosen"], reference=verdict.reference),
-            "Scores of the films that each arm chose, by round",
-        ),
-    }
-    for currency in CURRENCIES:
-        found[currency] = _picture(
-            draw.learning_curves(known["curves"], currency, **levels),
-            f"Mean learning curve of each arm by {wording.PAID_IN[currency]}, with its band, "
-            f"against {name}",
-        )
-    return found
-
-
-def _picture(figure: Figure, alt: str) -> Picture:
-    return Picture(_encode(encode_png(figure)), alt)
-
-
-def _encode(png: bytes) -> str:
-    return base64.b64encode(png).decode("ascii")
-
-
-def _ends(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> str:
-    curves = known["curves"]
-    last = curves[curves["currency"] == "films"].groupby("arm", sort=False)["score"].last()
-    return "final scores: " + ", ".join(f"{arm} {last[arm]:.3f}" for arm in verdict.arms)
-
-
-def _boxes(known: Mapping[str, pd.DataFrame]) -> str:
-    totals = known["gained"].groupby("arm", sort=False)["boxes"].sum()
-    return ", ".join(f"{arm} {total:.0f}" for arm, total in totals.items()) or "no film was chosen"
-
-
-def _batches(picks: Sequence[Pick], order: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the receipts of each arm's first batch, of the first seed that it was played for."""
-    batches = []
-    for arm in order:
-        mine = [pick for pick in picks if pick.arm == arm]
-        if not mine:
-            continue
-        seed, number = min((pick.seed, pick.round) for pick in mine)
-        batch = [pick for pick in mine if (pick.seed, pick.round) == (seed, number)]
-        batch.sort(key=lambda pick: pick.rank)
-        rows = [
-            {
-                "rank": pick.rank,
-                "film": pick.image_id,
-                "score": _number(pick.score),
-                "components": _components(pick.components),
-                "boxes": _truth(pick.boxes),
-            }
-            for pick in batch[:RECEIPTS]
-        ]
-        batches.append(
-            {
-                "arm": arm,
-                "seed": seed,
-                "films": len(batch),
-                "empty": sum(not sum(pick.boxes) for pick in batch),
-                "boxes": sum(sum(pick.boxes) for pick in batch),
-                "kinds": len({k for pick in batch for k, n in enumerate(pick.boxes) if n}),
-                "rows": rows,
-            }
-        )
-    return batches
-
-
-def _components(components: Mapping[str, float | str]) -> list[tuple[str, str]]:
-    return [
-        (name, value if isinstance(value, str) else f"{value:.3g}")
-        for name, value in components.items()
-    ]
-
-
-def _truth(boxes: Sequence[int]) -> str:
-    told = [f"{count} {name}" for name, count in zip(CLASSES, boxes, strict=False) if count]
-    return ", ".join(told) or "none"
 
 
 def _number(value: float, digits: int = 3) -> str:

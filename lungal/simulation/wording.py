@@ -33,9 +33,15 @@ def headline(verdict: Verdict) -> str:
     return f"{none}; the best, {best.arm}, differs from it by {_faster(verdict, best)}."
 
 
-def others(verdict: Verdict) -> list[str]:
-    """Return a sentence for each other strategy that was shown to save."""
-    return [f"{arm} saves, too: {_saves(verdict, arm)}." for arm in verdict.shown[1:]]
+def remarks(verdict: Verdict) -> list[str]:
+    """Say what else was shown, and what speaks against it all."""
+    found = [f"{arm} saves, too: {_saves(verdict, arm)}." for arm in verdict.shown[1:]]
+    found += [
+        f"A control failed, so read this with care: {check.reason}."
+        for check in verdict.checks
+        if check.passed is False
+    ]
+    return found
 
 
 def _best(verdict: Verdict) -> Comparison | None:

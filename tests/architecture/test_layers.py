@@ -15,8 +15,10 @@ ADDRESSES = {
     "optuna": {"lungal/tuning", "lungal/tuning.py"},
     "label_studio_sdk": {"lungal/annotation/label_studio.py"},
     "cv2": {"lungal/data/images.py"},
+    "jinja2": {"lungal/simulation/page.py"},
     "matplotlib": {
         "lungal/evaluation/campaign_figures.py",
+        "lungal/evaluation/curve_figures.py",
         "lungal/evaluation/figures.py",
         "lungal/evaluation/froc_figures.py",
         "lungal/evaluation/reader_figures.py",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up_campaigns import SPEEDS, campaign, point
 
-from lungal.evaluation import campaign_figures, figures
+from lungal.evaluation import campaign_figures, curve_figures, figures
 from lungal.records import CLASSES
 from lungal.simulation.page import render
 from lungal.simulation.tables import class_table
@@ -111,7 +111,7 @@ def test_twelve_arms_have_twelve_looks():
 def test_a_class_without_test_boxes_is_said_to_have_none():
     points, _ = campaign({"random": 1.0}, seeds=2)
     points = [replace(p, classes=(float("nan"), *p.classes[1:])) for p in points]
-    drawn = campaign_figures.class_curves(class_table(points), reference=None, full_arm="full")
+    drawn = curve_figures.class_curves(class_table(points), reference=None, full_arm="full")
     assert "no true boxes" in [words.get_text() for words in drawn.axes[0].texts]
     assert len(figures.encode_png(drawn)) > 0
     assert np.isnan(class_table(points)["score"].iloc[0])

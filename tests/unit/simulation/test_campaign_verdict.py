@@ -10,7 +10,7 @@ from lungal.errors import EvaluationError
 from lungal.simulation.results import FULL
 from lungal.simulation.tables import summary, tables
 from lungal.simulation.verdict import Rules, judge
-from lungal.simulation.wording import headline, others
+from lungal.simulation.wording import headline, remarks
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_a_faster_arm_is_shown_to_save(verdict):
     assert better.p < better.p_holm < 0.05
     assert better.together[0] < better.interval[0] < better.difference < better.interval[1]
     assert 0 < saved.together[0] <= saved.interval[0] <= saved.measured.low
-    assert all(arm in one for arm, one in zip(verdict.shown[1:], others(verdict), strict=True))
+    assert all(arm in one for arm, one in zip(verdict.shown[1:], remarks(verdict), strict=True))
 
 
 def test_controls_come_out_as_they_have_to(verdict):
@@ -45,7 +45,9 @@ def test_controls_come_out_as_they_have_to(verdict):
 
 def test_a_control_that_fails_says_so():
     points, _ = campaign(SPEEDS | {"shuffled": 3.0, "oracle": 0.9})
-    shuffled, oracle = judge(points).checks
+    verdict = judge(points)
+    shuffled, oracle = verdict.checks
+    assert sum("A control failed" in remark for remark in remarks(verdict)) == 2
     assert (shuffled.passed, oracle.passed) == (False, False)
     assert shuffled.reason == "shuffled should not differ from random: it differs"
     assert oracle.reason == "oracle should beat random: it does not"
