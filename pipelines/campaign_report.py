@@ -1,7 +1,6 @@
 """What the stage `simulate` writes and logs: the verdict on its campaigns, as page and tables."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lungal.data.files import whole_file, whole_folder
+from lungal.data.files import whole_folder, write_json
 from lungal.data.films import film_paths, read_films
 from lungal.data.tables import as_csv
 from lungal.evaluation import figures
@@ -23,6 +22,7 @@ from lungal.simulation.tables import point_table, summary, tables
 from lungal.simulation.verdict import Verdict, judge
 from lungal.tracking import Tracker, git_tags, tracking_uri
 from pipelines.gallery import draw_tile
+from pipelines.round_run import OUTBOX
 from pipelines.stage import PATHS, track
 
 PAGE = "report.html"
@@ -30,7 +30,6 @@ COMMAND = "LUNGAL_COMMAND"
 """The environment variable that says how the campaign was started, if not as a stage."""
 SHEET, TILE = 12, 224
 """Films of an arm's first batch that are shown, and the side of each, pixels."""
-OUTBOX = Path("mlruns/outbox")
 
 
 def write_nothing() -> None:
@@ -38,7 +37,7 @@ def write_nothing() -> None:
     with whole_folder(PATHS.simulation_report) as folder:
         for name, table in {"points": point_table([]), "picks": pick_table([])}.items():
             (folder / f"{name}.csv").write_bytes(as_csv(table))
-    _write_json(PATHS.simulation, {})
+    write_json(PATHS.simulation, {})
 
 
 def write_report(chains: Sequence[Chain], campaign: Campaign, params: Params) -> None:
@@ -64,7 +63,7 @@ def write_report(chains: Sequence[Chain], campaign: Campaign, params: Params) ->
         (folder / PAGE).write_text(page, encoding="utf-8")
         for name, table in found.items():
             (folder / f"{name}.csv").write_bytes(as_csv(table))
-    _write_json(PATHS.simulation, summary(verdict))
+    write_json(PATHS.simulation, summary(verdict))
     log(verdict, points, params)
 
 
@@ -160,8 +159,3 @@ def _flat(document: Any, prefix: str = "") -> dict[str, float]:
     if isinstance(document, (int, float)) and not isinstance(document, bool):
         return {prefix.rstrip("/"): float(document)}
     return {}
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    with whole_file(path) as part:
-        part.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """Stage evaluate: detections and truth to metrics, plots, the calibration and the run."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lungal.data.files import whole_file, whole_folder
+from lungal.data.files import whole_folder, write_json
 from lungal.data.films import film_paths, read_films
 from lungal.data.labels import ground_truth, read_labels
 from lungal.data.manifest import write_truth
@@ -63,13 +62,6 @@ def evaluate(params: Params) -> None:
             (folder / name).write_bytes(content)
     with round_run("evaluate", params) as tracked:
         log(tracked, reports, judged["test"].truths)
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file that a person can read, whole or not at all."""
-    with whole_file(path) as temporary:
-        text = json.dumps(document, indent=2, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def summarise(reports: Mapping[Split, report.Report]) -> dict[str, Any]:

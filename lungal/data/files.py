@@ -1,11 +1,13 @@
 """Whole files or none: what a killed process leaves behind is never taken for a result."""
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lungal.errors import StageOrderError
 
@@ -49,3 +51,10 @@ def require(path: Path, made_by: str) -> Path:
     if not path.exists():
         raise StageOrderError(f"{path} is missing; the stage `{made_by}` makes it: dvc repro")
     return path
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON file that a person can read, whole or not at all."""
+    with whole_file(path) as temporary:
+        text = json.dumps(document, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

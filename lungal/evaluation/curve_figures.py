@@ -99,14 +99,7 @@ def overview(
             axes.xaxis.set_major_locator(MaxNLocator(6))
         panels[0].set(ylabel="score", ylim=_reach(curves, full))
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            labels,
-            loc="outside upper center",
-            ncols=min(8, len(labels)),
-            frameon=False,
-            fontsize=9,
-        )
+        _name_arms(figure, handles, labels)
         return figure
 
 
@@ -151,17 +144,21 @@ def class_curves(classes: pd.DataFrame, *, reference: str | None, full_arm: str)
             axes.xaxis.set_major_locator(MaxNLocator(4))
         handles, labels = _legend_of(panels.flat)
         if handles:
-            figure.legend(
-                handles,
-                labels,
-                loc="outside upper center",
-                ncols=min(8, len(labels)),
-                frameon=False,
-                fontsize=9,
-            )
+            _name_arms(figure, handles, labels)
         figure.supxlabel("films labelled", fontsize=9)
         figure.supylabel("score; line: all labels", fontsize=9)
         return figure
+
+
+def _name_arms(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=min(8, len(labels)),
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def _line(axes: Axes, curves: pd.DataFrame, arm: str, currency: str, **how: object) -> None:
