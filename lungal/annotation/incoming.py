@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -49,14 +49,14 @@ class Incoming:
     Args:
         http: talks to the server, with its address and our token.
         url: of the server, as a browser reaches it.
-        project_id: the project's number.
+        project: of `oldest_project`.
         image_ids: pseudonym to image_id, of all films that are known.
         name: what a reader of an e-mail address is called in the log.
     """
 
     http: httpx.Client
     url: str
-    project_id: int
+    project: "Project"
     image_ids: Mapping[str, str]
     name: Callable[[str], str]
 
@@ -69,7 +69,7 @@ class Incoming:
             httpx.HTTPError: if the server does not answer, or with an error.
             ServerError: if it does not answer as Label Studio does.
         """
-        known = _Known.of(log, thread_of(self._origin, 0)[:-1])
+        known = _Known.of(log, thread_of(self.project.origin, 0)[:-1])
         notes = notes if notes is not None else Notes()
         for task, horizon in self._changed(None if everything else known.since):
             for happened in self._of_task(task, known, notes):
@@ -79,16 +79,16 @@ class Incoming:
             notes.gone.extend(sorted(set(known.alive) - set(notes.links)))
 
     def _of_task(self, task: Json, known: "_Known", notes: Notes) -> Iterator[Annotation]:
-        link = f"{self.url}/projects/{self.project_id}/data?task={task['id']}"
+        link = f"{self.url}/projects/{self.project.number}/data?task={task['id']}"
         annotations = task.get("annotations") or []
         film = ReadFilm.of(task["data"], self.image_ids)
         if film is None:
             if annotations:
                 notes.strangers.append(link)
-            notes.links |= {thread_of(self._origin, a["id"]): link for a in annotations}
+            notes.links |= {thread_of(self.project.origin, a["id"]): link for a in annotations}
             return
         for annotation in annotations:
-            happened = event(self._origin, film, annotation, self._reader(annotation))
+            happened = event(self.project.origin, film, annotation, self._reader(annotation))
             notes.links[happened.thread] = link
             yield happened
         for last in list(known.missing(film, task, notes.links)):
@@ -114,7 +114,7 @@ class Incoming:
         if since is not None:
             items.append(_later("updated_at", "Datetime", since))
         return {
-            "project": str(self.project_id),
+            "project": str(self.project.number),
             "query": json.dumps({"filters": {"conjunction": "and", "items": items}}),
             "fields": "all",
             "include": ",".join(FIELDS),
@@ -136,11 +136,6 @@ class Incoming:
         if address:
             return self.name(address)
         return f"user-{number if number is not None else 'unknown'}"
-
-    @cached_property
-    def _origin(self) -> str:
-        project = _json(self.http.get(f"/api/projects/{self.project_id}/"))
-        return origin_of(self.project_id, project["created_at"])
 
     @cached_property
     def _addresses(self) -> dict[Any, str]:
@@ -208,16 +203,29 @@ def _trust(known: Annotation) -> tuple[datetime, bool, str]:
     return _instant(known.at), known.verdict != "refused", known.source_id
 
 
-def project_number(http: httpx.Client, title: str) -> int | None:
-    """Return the number of the oldest project with exactly this title, or None.
+class Project(NamedTuple):
+    """A project of a Label Studio."""
+
+    number: int
+    created_at: str
+
+    @property
+    def origin(self) -> str:
+        """Its name for good, wherever it lies."""
+        return origin_of(self.number, self.created_at)
+
+
+def oldest_project(http: httpx.Client, title: str) -> Project | None:
+    """Return the oldest project with exactly this title, or None.
 
     Raises:
         httpx.HTTPError: if the server does not answer, or with an error.
         ServerError: if it does not answer as Label Studio does.
     """
-    params = {"title": title, "include": "id,title", "page_size": "1000"}
+    params = {"title": title, "include": "id,title,created_at", "page_size": "1000"}
     found = _json(http.get("/api/projects", params=params))["results"]
-    return min((int(p["id"]) for p in found if p["title"] == title), default=None)
+    named = (Project(int(p["id"]), p["created_at"]) for p in found if p["title"] == title)
+    return min(named, default=None)
 
 
 def _later(column: str, kind: str, value: int | str) -> Json:

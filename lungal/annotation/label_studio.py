@@ -11,7 +11,7 @@ import httpx
 
 from lungal.annotation.connection import open_http, talking_to
 from lungal.annotation.hosting import Hosting
-from lungal.annotation.incoming import Incoming, project_number
+from lungal.annotation.incoming import Incoming, oldest_project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.submission import OnProgress as OnProgress
@@ -100,13 +100,13 @@ class LabelStudio:
             TokenError: if it refuses the token.
         """
         with talking_to(self.url):
-            project_id = project_number(self.http, self.title)
-            if project_id is None:
+            project = oldest_project(self.http, self.title)
+            if project is None:
                 return
-            project = Incoming(
-                self.http, self.url, project_id, self.image_ids, self.pseudonyms.reader
+            incoming = Incoming(
+                self.http, self.url, project, self.image_ids, self.pseudonyms.reader
             )
-            yield from project.events(log, everything=everything, notes=notes)
+            yield from incoming.events(log, everything=everything, notes=notes)
 
     def project_id(self) -> int | None:
         """Return the project's number, or None if nothing was ever submitted.

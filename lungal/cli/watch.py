@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lungal.annotation.connection import talking_to
-from lungal.annotation.incoming import project_number
+from lungal.annotation.incoming import oldest_project
 from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.webhooks import hints
 from lungal.errors import ServerError, TokenError
@@ -95,8 +95,8 @@ def hinted(store: LabelStudio) -> AbstractContextManager[Event]:
         TokenError: if it refuses the token.
     """
     with talking_to(store.url):
-        number = project_number(store.http, store.title)
-    return nullcontext(Event()) if number is None else hints(store.http, number)
+        project = oldest_project(store.http, store.title)
+    return nullcontext(Event()) if project is None else hints(store.http, project.number)
 
 
 def describe(campaign: Campaign | None) -> Table:

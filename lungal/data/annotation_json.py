@@ -77,13 +77,12 @@ def from_json(line: str) -> Annotation:
             class or verdict, or its boxes do not go with its verdict.
     """
     checked = parse(_Line, line)
-    fields = {name: getattr(checked, name) for name in _Line.model_fields}
     boxes: dict[str, Any] = {
         "boxes": _boxes(checked.boxes),
         "deleted": _boxes(checked.deleted),
         "seen": None if checked.seen is None else seen_boxes(checked.seen),
     }
-    return Annotation(**(fields | boxes))
+    return Annotation(**(vars(checked) | boxes))
 
 
 def _plain(boxes: Iterable[LabelledBox]) -> list[dict[str, Any]]:
@@ -97,5 +96,4 @@ def _plain(boxes: Iterable[LabelledBox]) -> list[dict[str, Any]]:
 
 
 def _boxes(checked: Iterable[_Box]) -> tuple[LabelledBox, ...]:
-    names = tuple(_Box.model_fields)
-    return tuple(LabelledBox(**{name: getattr(box, name) for name in names}) for box in checked)
+    return tuple(LabelledBox(**vars(box)) for box in checked)

@@ -5,7 +5,6 @@ line by line (`merge=union`).
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -57,9 +56,7 @@ def parse(model: type[Model], line: str) -> Model:
         AnnotationError: naming the field that is wrong, and why.
     """
     try:
-        return model.model_validate(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"no JSON: {error}") from None
+        return model.model_validate_json(line)
     except ValidationError as error:
         raise AnnotationError(_explain(error)) from None
 
@@ -120,6 +117,8 @@ def _records(content: bytes, path: Path, read: Callable[[str], Record]) -> Itera
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"no JSON: {first['ctx']['error']}"
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

@@ -39,4 +39,4 @@ def plain_seen(boxes: Iterable[SeenBox]) -> list[dict[str, Any]]:
 
 def seen_boxes(checked: Iterable[CheckedSeenBox]) -> tuple[SeenBox, ...]:
     """Return boxes that were checked as the values that travel."""
-    return tuple(SeenBox(**box.model_dump()) for box in checked)
+    return tuple(SeenBox(**vars(box)) for box in checked)

@@ -85,7 +85,7 @@ def changed(**fields):
     [
         ('{"source_id": "ls-9", "ima', "no JSON"),
         ("<<<<<<< HEAD", "no JSON"),
-        ("[]", "dictionary"),
+        ("[]", "object"),
         (without("reader"), "reader: Field required"),
         (changed(colour="red"), "colour: Extra inputs"),
         (changed(verdict="maybe"), "verdict.*'finding'.*'no_finding'"),

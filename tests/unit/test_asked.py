@@ -167,7 +167,7 @@ BOX = {"label": "Mass", "x1": 0, "y1": 0, "x2": 5, "y2": 5, "score": 0.5}
     [
         ('{"round": 1, "ima', "no JSON"),
         ("<<<<<<< HEAD", "no JSON"),
-        ("[]", "dictionary"),
+        ("[]", "object"),
         ("{}", "round: Field required"),
         (changed(patient="Doe"), "patient: Extra inputs"),
         (changed(round=0), "round"),

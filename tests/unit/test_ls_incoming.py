@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lungal.annotation import incoming
-from lungal.annotation.incoming import Addresses, Incoming, project_number
+from lungal.annotation.incoming import Addresses, Incoming, Project, oldest_project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.readings import utc
@@ -80,8 +80,6 @@ class Server:
 
     def _answer(self, request: httpx.Request) -> tuple[int, Any]:
         path = request.url.path
-        if path == "/api/projects/3/":
-            return 200, {"id": 3, "created_at": utc(self.made)}
         if path == "/api/users":
             return 200, self.users
         if path.startswith("/api/annotations/"):
@@ -130,7 +128,8 @@ def fetch(
 
     ids = {film: film.replace("film-", "image-") for film in films}
     with httpx.Client(base_url=URL, transport=httpx.MockTransport(respond)) as http:
-        project = Incoming(http, URL, 3, ids, Pseudonyms(b"0" * 16).reader)
+        made = Project(3, utc(server.made))
+        project = Incoming(http, URL, made, ids, Pseudonyms(b"0" * 16).reader)
         return list(project.events(list(log), **how))
 
 
@@ -187,7 +186,7 @@ class TestSince:
         server.tasks.clear()
         server.asked.clear()
         assert fetch(server, log) == []
-        assert [request.url.path for request in server.asked] == ["/api/projects/3/", "/api/tasks"]
+        assert [request.url.path for request in server.asked] == ["/api/tasks"]
 
 
 def replace_source(event: Annotation, source_id: str, at: datetime) -> Annotation:
@@ -339,13 +338,14 @@ def client(answer: httpx.Response) -> httpx.Client:
 
 class TestProject:
     def test_the_oldest_of_that_very_title(self) -> None:
-        found = [{"id": 7, "title": "lungal"}, {"id": 4, "title": "lungal"}]
-        answer = httpx.Response(200, json={"results": [*found, {"id": 1, "title": "lungal 2"}]})
-        assert project_number(client(answer), "lungal") == 4
+        titles = {7: "lungal", 4: "lungal", 1: "lungal 2"}
+        found = [{"id": n, "title": t, "created_at": f"at {n}"} for n, t in titles.items()]
+        answer = httpx.Response(200, json={"results": found})
+        assert oldest_project(client(answer), "lungal") == Project(4, "at 4")
 
     def test_none_is_none(self) -> None:
-        assert project_number(client(httpx.Response(200, json={"results": []})), "x") is None
+        assert oldest_project(client(httpx.Response(200, json={"results": []})), "x") is None
 
     def test_something_else_than_label_studio_is_told_from_it(self) -> None:
         with pytest.raises(ServerError, match="Label Studio"):
-            project_number(client(httpx.Response(200, text="<html>")), "x")
+            oldest_project(client(httpx.Response(200, text="<html>")), "x")

@@ -51,21 +51,32 @@ def restore_best(work: Path) -> Restored:
         DetectorError: if `work` holds no validated training.
     """
     progress = Progress.load(work)
-    compat.install()
+    config = build_config(progress.model, progress.params)
+    network = build_network(config, training=False)
+    serve_mode(network)
+    server = make_server(network, progress.model.input_size)
+    checkpoint, status = restore_weights(network, work)
+    server.__call__.get_concrete_function()  # makes the variables, which take their values now
+    status.expect_partial().assert_existing_objects_matched()
+    return Restored(config, network, server, checkpoint, progress.model.input_size)
+
+
+def restore_weights(network: Any, work: Path) -> tuple[Any, Any]:
+    """Give a network the weights of the best checkpoint of a training.
+
+    Returns:
+        TensorFlow's checkpoint of the network, and the status of loading it.
+
+    Raises:
+        DetectorError: if `work` holds no validated training.
+    """
     import tensorflow as tf
 
     newest = tf.train.latest_checkpoint(str(work / "best"))
     if newest is None:
         raise DetectorError(f"{work} holds no validated training to export")
-    config = build_config(progress.model, progress.params)
-    network = build_network(config, training=False)
-    serve_mode(network)
-    server = make_server(network, progress.model.input_size)
     checkpoint = tf.train.Checkpoint(model=network)
-    status = checkpoint.restore(newest)
-    server.__call__.get_concrete_function()  # makes the variables, which take their values now
-    status.expect_partial().assert_existing_objects_matched()
-    return Restored(config, network, server, checkpoint, progress.model.input_size)
+    return checkpoint, checkpoint.restore(newest)
 
 
 def _hash_weights(network: Any) -> str:

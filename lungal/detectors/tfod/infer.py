@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,20 @@ from lungal.detectors.tfod.network import as_batch, read_output
 from lungal.errors import DetectorError
 from lungal.params import DetectParams
 from lungal.records import Detections, Image
+
+
+class Prepared(NamedTuple):
+    """A film as the network sees it."""
+
+    image_id: str
+    width: int  # of the film, pixels
+    height: int  # of the film, pixels
+    square: Pixels  # (S, S) uint8, of `lungal.data.images.prepare`
+
+
+def prepare_film(size: int, image: Image) -> Prepared:
+    """Return a film as a network of this input size sees it."""
+    return Prepared(image.image_id, image.width, image.height, prepare(image.pixels, size))
 
 
 class ServedDetector:
@@ -34,8 +49,12 @@ class ServedDetector:
 
     def detect(self, images: Iterable[Image]) -> Iterator[Detections]:
         """See `Detector.detect`. Films of any size; each is prepared as training prepared it."""
-        batch: list[tuple[Image, Pixels]] = []
-        for film in map_in_order(self._prepare, images):
+        return self.detect_prepared(map_in_order(partial(prepare_film, self.input_size), images))
+
+    def detect_prepared(self, films: Iterable[Prepared]) -> Iterator[Detections]:
+        """Yield what is on films that were prepared for its `input_size`, in their order."""
+        batch: list[Prepared] = []
+        for film in films:
             batch.append(film)
             if len(batch) == self.params.batch_size:
                 yield from self._look(batch)
@@ -43,16 +62,13 @@ class ServedDetector:
         if batch:
             yield from self._look(batch)
 
-    def _prepare(self, image: Image) -> tuple[Image, Pixels]:
-        return image, prepare(image.pixels, self.input_size)
-
-    def _look(self, films: list[tuple[Image, Pixels]]) -> Iterator[Detections]:
+    def _look(self, films: list[Prepared]) -> Iterator[Detections]:
         import tensorflow as tf
 
-        output = self._serve(input_tensor=tf.constant(as_batch([square for _, square in films])))
+        output = self._serve(input_tensor=tf.constant(as_batch([film.square for film in films])))
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in output.items()}
-        for row, (image, _) in enumerate(films):
-            shape = (image.image_id, image.width, image.height)
+        for row, film in enumerate(films):
+            shape = (film.image_id, film.width, film.height)
             keep = (self.params.score_threshold, self.params.max_detections)
             yield read_output(arrays, row, *shape, *keep)
 

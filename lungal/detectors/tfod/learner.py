@@ -1,5 +1,6 @@
 """The OD API's trainer as a `Learner` of simulated campaigns."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungal.data.films import read_films
+from lungal.data.images import read_pixels
 from lungal.data.tfrecords import shuffled, write_records
-from lungal.detectors.tfod.export import restore_best
-from lungal.detectors.tfod.infer import ServedDetector
+from lungal.data.threads import map_in_order
+from lungal.detectors.tfod.infer import Prepared, ServedDetector, prepare_film
 from lungal.detectors.tfod.train import TfodTrainer
 from lungal.detectors.views import VIEWS, detect_views
 from lungal.params import DetectParams, ModelParams, TrainParams, ViewName
-from lungal.records import CLASSES, Detections, GroundTruth
+from lungal.records import CLASSES, Detections, GroundTruth, Image
+
+KEPT_FILMS = 4096
+"""So many prepared films stay in memory: 100 kB each at 320 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,10 @@ class TfodLearner:
             if not folder.exists():
                 self._write(folder, truths)
         params = self.train.model_copy(update={"seed": seed})
-        TfodTrainer().fit(
-            train, held_out, self.model, params, work=work / "training", on_step=_ignore
-        )
-        best = restore_best(work / "training")
-        detector = ServedDetector(best.server, CLASSES, best.input_size, self.detect)
+        trainer = _trainer()
+        trainer.fit(train, held_out, self.model, params, work=work / "training", on_step=_ignore)
+        server = trainer.serve(work / "training")
+        detector = ServedDetector(server, CLASSES, self.model.input_size, self.detect)
         return Look(detector, self.films)
 
     def _write(self, folder: Path, truths: Sequence[GroundTruth]) -> None:
@@ -81,7 +85,7 @@ class TfodLearner:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A trained detector looking at films by name."""
+    """A trained detector looking at films by name, until the next one is trained."""
 
     detector: ServedDetector
     films: Mapping[str, Path]
@@ -90,12 +94,27 @@ class Look:
         self, image_ids: Sequence[str], view: ViewName | None = None
     ) -> Iterator[Detections]:
         """Yield what it sees of each film, or of a view of it, in order."""
-        images = read_films(self.films, image_ids)
         if view is None:
-            yield from self.detector.detect(images)
+            yield from self.detector.detect_prepared(map_in_order(self._prepare, image_ids))
             return
+        images = read_films(self.films, image_ids)
         for (seen,) in detect_views(self.detector, images, [VIEWS[view]]):
             yield seen
+
+    def _prepare(self, image_id: str) -> Prepared:
+        return _read_prepared(image_id, self.films[image_id], self.detector.input_size)
+
+
+@functools.cache
+def _trainer() -> TfodTrainer:
+    """Return the trainer of this process: it keeps what TensorFlow has built and traced."""
+    return TfodTrainer(keep=True)
+
+
+@functools.lru_cache(maxsize=KEPT_FILMS)
+def _read_prepared(image_id: str, path: Path, size: int) -> Prepared:
+    # All trainings of a campaign look at the same films: decoding would take longer than looking.
+    return prepare_film(size, Image(image_id, read_pixels(path)))
 
 
 def _ignore(_step: int, _metrics: Mapping[str, float]) -> None:

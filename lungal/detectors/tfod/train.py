@@ -19,16 +19,10 @@ from lungal.data.tfrecords import read_records
 from lungal.detectors.protocol import OnStep
 from lungal.detectors.tfod.config import MAX_DETECTIONS, build_config
 from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16, wait_for_all
-from lungal.detectors.tfod.export import export_model
-from lungal.detectors.tfod.network import (
-    as_batch,
-    build_network,
-    make_server,
-    read_output,
-    serve_mode,
-)
+from lungal.detectors.tfod.export import export_model, restore_best, restore_weights
+from lungal.detectors.tfod.graph import Graph, Initial
+from lungal.detectors.tfod.network import as_batch, read_output
 from lungal.detectors.tfod.progress import BEHIND, Progress
-from lungal.detectors.tfod.weights import load_initial
 from lungal.errors import DetectorError
 from lungal.evaluation.bootstrap import paired_difference, weighted_ap_over
 from lungal.evaluation.precision_recall import macro_ap, weighted_ap
@@ -50,7 +44,15 @@ class TfodTrainer:
     Spread over what the machine has (`devices.make_strategy`). With several workers each calls
     `fit` with the same arguments, `work` being a folder that all of them see; the chief alone
     calls `on_step` and writes there.
+
+    Args:
+        keep: whether to keep what TensorFlow has built and traced, and its memory, for the next
+            training of the same shape and another set of films, which then starts at once.
     """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self._keep = keep
+        self._kept: tuple[str, Graph] | None = None
 
     def fit(
         self,
@@ -64,21 +66,52 @@ class TfodTrainer:
     ) -> dict[str, float]:
         """See `Trainer.fit`."""
         _check_records(train, val)
-        strategy = _start(params.seed)
+        strategy = make_strategy()
         if is_chief(strategy):
             Progress.open(work, train, val, model, params)
         wait_for_all(strategy)
         progress = Progress.open(work, train, val, model, params)
         if progress.finished:
             return progress.best
-        with _precision(bfloat16=use_bfloat16(params.mixed_precision)) as bfloat16:
-            config = build_config(
-                model, params, records=train, label_map=train / "label_map.pbtxt", bfloat16=bfloat16
-            )
-            with strategy.scope():
-                loop = _Loop(config, progress, strategy)
-                loop.run(list(read_records(val)), on_step)
+        bfloat16 = use_bfloat16(params.mixed_precision)
+        config = build_config(
+            model, params, records=train, label_map=train / "label_map.pbtxt", bfloat16=bfloat16
+        )
+        with _precision(bfloat16=bfloat16), strategy.scope():
+            graph = self._take_graph(config, model, params, strategy)
+            _Loop(config, graph, progress).run(list(read_records(val)), on_step)
         return progress.best
+
+    def serve(self, work: Path) -> Any:
+        """Return the best checkpoint of a training as a function, as `make_server` makes it.
+
+        Where the graph of a training is kept it is that of `work` until the next `fit`.
+
+        Raises:
+            DetectorError: if `work` holds no validated training.
+        """
+        progress = Progress.load(work)
+        if self._kept is None or self._kept[0] != _shape(progress.model, progress.params):
+            return restore_best(work).server
+        graph = self._kept[1]
+        _, status = restore_weights(graph.network, work)
+        status.expect_partial().assert_existing_objects_matched()
+        return graph.server
+
+    def _take_graph(
+        self, config: Any, model: ModelParams, params: TrainParams, strategy: Any
+    ) -> Graph:
+        if not self._keep:
+            _forget(params.seed)
+            return Graph(config, model, params, strategy)
+        shape, initial = _shape(model, params), Initial()
+        if self._kept is not None and self._kept[0] == shape:
+            if self._kept[1].knows(params.seed):
+                return self._kept[1]
+            initial = self._kept[1].initial or initial
+        _forget(params.seed)
+        self._kept = (shape, Graph(config, model, params, strategy, initial))
+        return self._kept[1]
 
     def export(self, work: Path, out: Path) -> str:
         """See `Trainer.export`."""
@@ -88,25 +121,10 @@ class TfodTrainer:
 class _Loop:
     """The objects that live as long as one training."""
 
-    def __init__(self, config: Any, progress: Progress, strategy: Any) -> None:
-        import tensorflow as tf
-        from object_detection.builders import optimizer_builder
-
-        self.config, self.progress, self.strategy = config, progress, strategy
-        self.network = build_network(config, training=True)
-        self.step = tf.Variable(
-            0,
-            trainable=False,
-            dtype=tf.int64,
-            name="global_step",
-            aggregation=tf.compat.v2.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-        self.optimizer, (rate,) = optimizer_builder.build(
-            config.train_config.optimizer, global_step=self.step
-        )
-        self.rate = rate if callable(rate) else lambda: rate
-        self.server = make_server(self.network, progress.model.input_size)
-        self._train_step = tf.function(self._step_on_all_replicas)
+    def __init__(self, config: Any, graph: Graph, progress: Progress) -> None:
+        self.config, self.graph, self.progress = config, graph, progress
+        self.network, self.step, self.optimizer = graph.network, graph.step, graph.optimizer
+        self.strategy = graph.strategy
         parts = {"step": self.step, "model": self.network, "optimizer": self.optimizer}
         self.latest = self._manager("latest", keep=2, **parts)
         self.best = self._manager("best", keep=1, model=self.network)
@@ -166,37 +184,12 @@ class _Loop:
         import tensorflow as tf
 
         try:
-            return self._train_step(batches)
+            return self.graph.train_step(batches)
         except tf.errors.DataLossError as error:
             line = str(error.message).splitlines()[0]
             raise DetectorError(
                 f"the training records are damaged ({line}); dvc repro -f records@train"
             ) from None
-
-    def _step_on_all_replicas(self, batches: Any) -> Any:
-        import tensorflow as tf
-        from object_detection import model_lib_v2
-
-        settings = self.config.train_config
-
-        def step(features: Any, labels: Any) -> Any:
-            losses = model_lib_v2.eager_train_step(
-                self.network,
-                features,
-                labels,
-                settings.unpad_groundtruth_tensors,
-                self.optimizer,
-                training_step=self.step,
-                add_regularization_loss=True,
-                clip_gradients_value=settings.gradient_clipping_by_norm,
-                num_replicas=self.strategy.num_replicas_in_sync,
-            )
-            self.step.assign_add(1)
-            return losses
-
-        features, labels = next(batches)
-        losses = self.strategy.run(step, args=(features, labels))
-        return model_lib_v2.reduce_dict(self.strategy, losses, tf.distribute.ReduceOp.SUM)
 
     def _batches(self, seed: int) -> Any:
         import tensorflow as tf
@@ -218,15 +211,10 @@ class _Loop:
     def _restore(self) -> int:
         import tensorflow as tf
 
-        serve_mode(self.network)
-        blank = np.zeros((1, *[self.progress.model.input_size] * 2), np.uint8)
-        self.server(tf.constant(as_batch(list(blank))))  # makes the variables
-        if self.progress.params.average_decay:
-            self.optimizer.shadow_copy(self.network)
         # Not `self.latest.latest_checkpoint`: workers other than the chief keep no files.
         newest = tf.train.latest_checkpoint(str(self.progress.work / "latest"))
         if newest is None:
-            load_initial(self.network, self.progress.model)
+            self.graph.start(self.progress.params.seed)
         else:
             self.latest.checkpoint.restore(newest)
         return int(self.step.numpy())
@@ -237,7 +225,7 @@ class _Loop:
         found: list[Detections] = []
         for start in range(0, len(val), VALIDATION_BATCH):
             films = val[start : start + VALIDATION_BATCH]
-            output = self.server(tf.constant(as_batch([image.pixels for image, _ in films])))
+            output = self.graph.server(tf.constant(as_batch([image.pixels for image, _ in films])))
             arrays = {name: value.numpy() for name, value in output.items()}
             for row, (image, _) in enumerate(films):
                 shape = (image.image_id, image.width, image.height)
@@ -280,7 +268,11 @@ class _Loop:
                 f"training diverged at step {step}: total loss {read['train/total_loss']}; "
                 f"lower train.learning_rate ({self.progress.params.learning_rate})"
             )
-        return {**read, "train/learning_rate": float(self.rate()), "train/steps_per_second": speed}
+        return {
+            **read,
+            "train/learning_rate": float(self.graph.rate()),
+            "train/steps_per_second": speed,
+        }
 
     def _save(self) -> None:
         self.latest.save(int(self.step.numpy()))
@@ -307,14 +299,17 @@ def _check_records(train: Path, val: Path) -> None:
             raise DetectorError(f"no *.tfrecord in {folder}; `dvc repro records` makes them")
 
 
-def _start(seed: int) -> Any:
-    """Forget an earlier training of this process, seed everything, and return the strategy."""
-    strategy = make_strategy()
+def _shape(model: ModelParams, params: TrainParams) -> str:
+    """Return all that a graph depends on but its seed."""
+    return model.model_dump_json() + params.model_dump_json(exclude={"seed"})
+
+
+def _forget(seed: int) -> None:
+    """Forget an earlier training of this process, and seed everything."""
     import tensorflow as tf
 
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
-    return strategy
 
 
 @contextmanager

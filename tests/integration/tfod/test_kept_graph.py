@@ -1,0 +1,126 @@
+"""A trainer that keeps what TensorFlow has built starts as one that builds it anew.
+
+How it goes on is not the same twice, kept or not: the API reads its records in no fixed order.
+"""
+
+import numpy as np
+import pytest
+from plugins.tiny_detector import SIZE, film
+
+from lungal.data.tfrecords import write_records
+from lungal.detectors.tfod.export import restore_best
+from lungal.detectors.tfod.infer import ServedDetector
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.params import DetectParams
+from lungal.records import CLASSES
+
+pytestmark = pytest.mark.slow
+
+TEST = [film(number)[0] for number in range(30, 34)]
+
+
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory, tiny_records, tiny_model, tiny_train):
+    """Return a function: a short training of a trainer, of a seed, in a folder of that name."""
+    folder = tmp_path_factory.mktemp("kept")
+    write_records(folder / "few", map(film, range(8)), input_size=SIZE, shards=1)
+    brief = tiny_train.model_copy(
+        update={"steps": 6, "validate_every": 3, "average_decay": 0.9, "learning_rate": 0.03}
+    )
+
+    def run(trainer, seed, name, records=folder / "few"):
+        params = brief.model_copy(update={"seed": seed})
+        folders, work = (records, tiny_records / "val"), folder / name
+        trainer.fit(*folders, tiny_model, params, work=work, on_step=lambda *_: None)
+        return work
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def kept(fit, tiny_records):
+    """Return a trainer whose graph has seen two seeds and other records."""
+    trainer = TfodTrainer(keep=True)
+    fit(trainer, 0, "first", tiny_records / "train")
+    fit(trainer, 1, "second")
+    return trainer
+
+
+def weights_of(checkpoint):
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(checkpoint))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_dtype_map()}
+
+
+def initial_weights(trainer, seed):
+    _, graph = trainer._kept
+    return weights_of(f"{graph.initial[seed].name}/ckpt")
+
+
+def current_weights(graph, path):
+    import tensorflow as tf
+
+    tf.train.Checkpoint(model=graph.network).write(str(path))
+    return weights_of(path)
+
+
+def check_same(found, others):
+    names = set(found) & {name for name in others if name.endswith("VARIABLE_VALUE")}
+    assert len(names) > 50
+    for name in names:
+        np.testing.assert_array_equal(found[name], others[name], err_msg=name)
+
+
+def see(server):
+    return list(ServedDetector(server, CLASSES, SIZE, DetectParams()).detect(TEST))
+
+
+def test_a_kept_graph_starts_like_a_new_one(kept, fit, tmp_path):
+    anew = TfodTrainer(keep=True)
+    fit(anew, 0, "anew")
+    _, graph = kept._kept
+    trained = current_weights(graph, tmp_path / "trained")
+    graph.start(0)
+    started = current_weights(graph, tmp_path / "started")
+    check_same(started, initial_weights(anew, 0))
+    kernel = next(name for name in started if "kernel" in name)
+    assert not np.array_equal(started[kernel], trained[kernel])
+    assert int(graph.step) == 0
+    variables = graph._optimizer_variables()
+    assert any("average" in variable.name for variable in variables)
+    assert any("/m:0" in variable.name for variable in variables), "Adam's first moment"
+    assert all(not np.any(variable.numpy()) for variable in variables)
+
+
+def test_seeds_start_from_weights_of_their_own(kept):
+    zero, one = (initial_weights(kept, seed) for seed in (0, 1))
+    assert any(not np.array_equal(zero[name], one[name]) for name in zero if "kernel" in name)
+
+
+def test_nothing_is_traced_again(kept, fit):
+    _, graph = kept._kept
+    functions = (graph.train_step, graph.server.__call__)
+    before = [function.experimental_get_tracing_count() for function in functions]
+    fit(kept, 0, "third")
+    fit(kept, 1, "fourth")
+    assert kept._kept[1] is graph
+    assert [function.experimental_get_tracing_count() for function in functions] == before
+
+
+def test_the_best_checkpoint_is_served(kept, fit):
+    work = fit(kept, 0, "served")
+    trainers = (kept, TfodTrainer(), TfodTrainer(keep=True))
+    ours, theirs, restored = (see(trainer.serve(work)) for trainer in trainers)
+    for seen, other, third in zip(ours, theirs, restored, strict=True):
+        np.testing.assert_allclose(seen.scores, other.scores, atol=1e-5)
+        np.testing.assert_allclose(seen.boxes, other.boxes, atol=0.01)
+        np.testing.assert_array_equal(other.scores, third.scores)
+    check_different(ours, see(restore_best(fit(kept, 1, "other")).server))
+
+
+def check_different(found, others):
+    assert any(
+        not np.allclose(seen.scores, other.scores, atol=1e-3)
+        for seen, other in zip(found, others, strict=True)
+    )
