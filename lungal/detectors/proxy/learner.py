@@ -12,6 +12,7 @@ from lungal.boxes import FloatArray, area, clip, iou
 from lungal.detectors.proxy.cells import boxes_of
 from lungal.detectors.proxy.head import Head, fit_head, spread
 from lungal.detectors.proxy.shelf import Shelf, fill_shelf, open_shelf, shelf_name
+from lungal.detectors.tfod.backbone import Backbone
 from lungal.detectors.views import VIEWS
 from lungal.evaluation.precision_recall import weighted_ap
 from lungal.params import DetectParams, ProxyParams, ViewName
@@ -49,8 +50,13 @@ class ProxyLearner:
     @property
     def key(self) -> str:
         """See `Learner.key`."""
-        sections = (self.params, self.detect)
-        parts = [self.name, self.content, *(each.model_dump(mode="json") for each in sections)]
+        parts = [
+            self.name,
+            self.content,
+            Backbone(self.params.initial_weights, self.params.input_size).key,
+            self.params.model_dump(mode="json", exclude={"initial_weights"}),
+            self.detect.model_dump(mode="json"),
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def prepare(self, views: Sequence[ViewName], on_film: OnFilm) -> None:

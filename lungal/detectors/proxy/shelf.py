@@ -46,8 +46,8 @@ class Shelf:
 
 def shelf_name(content: str, params: ProxyParams, view: ViewName | None) -> str:
     """Return the name of a shelf: a hash of all that its features depend on."""
-    looks = [params.input_size, params.initial_weights, params.components]
-    parts = json.dumps([content, *looks, view])
+    backbone = Backbone(params.initial_weights, params.input_size)
+    parts = json.dumps([content, backbone.key, params.components, view])
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.network import as_batch
-from lungal.detectors.tfod.weights import keras_backbone
+from lungal.detectors.tfod.weights import hash_initial, keras_backbone
+from lungal.params import ModelParams
 
 FINE, COARSE = "block_13_expand_relu", "out_relu"
 """Layers of stride 16 and 32: the last of their size, where an SSD's feature maps begin."""
@@ -33,6 +34,18 @@ class Backbone:
 
     weights: str
     size: int
+
+    @property
+    def key(self) -> str:
+        """A hash of all that its features depend on: the weights, not where they lie.
+
+        Raises:
+            DetectorError: if the weights are missing or fit another network.
+        """
+        model = ModelParams(
+            architecture="ssd_mobilenet_v2", depth_multiplier=1.0, initial_weights=self.weights
+        )
+        return f"{hash_initial(model)}-{self.size}"
 
     def look(self, squares: Iterable[NDArray[np.uint8]]) -> Iterator[Maps]:
         """Yield the feature maps of prepared films, (S, S) uint8, in order.

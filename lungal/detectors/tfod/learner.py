@@ -13,6 +13,7 @@ from lungal.data.tfrecords import shuffled, write_records
 from lungal.data.threads import map_in_order
 from lungal.detectors.tfod.infer import Prepared, ServedDetector, prepare_film
 from lungal.detectors.tfod.train import TfodTrainer
+from lungal.detectors.tfod.weights import hash_initial
 from lungal.detectors.views import VIEWS, detect_views
 from lungal.params import DetectParams, ModelParams, TrainParams, ViewName
 from lungal.records import CLASSES, Detections, GroundTruth, Image
@@ -44,11 +45,14 @@ class TfodLearner:
     @property
     def key(self) -> str:
         """See `Learner.key`."""
-        sections = (self.model, self.train, self.detect)
+        where = {"initial_weights", "initial_weights_sha256"}
         parts = [
             self.name,
             self.content,
-            *(section.model_dump(mode="json") for section in sections),
+            hash_initial(self.model),
+            self.model.model_dump(mode="json", exclude=where),
+            self.train.model_dump(mode="json", exclude={"seed"}),
+            self.detect.model_dump(mode="json"),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,5 +1,6 @@
 """What a detector starts from: nothing, an ImageNet backbone, or a whole detector."""
 
+import functools
 import hashlib
 import os
 import tarfile
@@ -19,6 +20,7 @@ Weights = NDArray[np.float32]
 KERNEL_AND_BIAS, BATCH_NORM = 2, 4
 """How many arrays such layers hold; a batch normalisation's are gamma, beta, mean and variance."""
 
+KERAS_SUFFIXES = {".h5", ".hdf5"}
 KERAS_BACKBONES = {
     "ssd_mobilenet_v2": "MobileNetV2",
     "ssd_mobilenet_v2_fpnlite": "MobileNetV2",
@@ -47,11 +49,45 @@ def load_initial(network: Any, model: ModelParams) -> str:
         _copy_backbone(network, model, "imagenet")
         return "imagenet"
     path = fetch(model.initial_weights, model.initial_weights_sha256)
-    if path.suffix in {".h5", ".hdf5"}:
+    if path.suffix in KERAS_SUFFIXES:
         _copy_backbone(network, model, str(path))
     else:
         _restore_detector(network, path)
     return path.name
+
+
+def hash_initial(model: ModelParams) -> str:
+    """Return a hash of the initial weights themselves, wherever they lie; `scratch` for none.
+
+    So that `imagenet` here and the path of the same file elsewhere are the same.
+
+    Raises:
+        DetectorError: if the file is missing, has another SHA-256 or fits another network.
+    """
+    shape = (model.architecture, model.depth_multiplier)
+    return _hash_initial(model.initial_weights, model.initial_weights_sha256, *shape)
+
+
+@functools.cache
+def _hash_initial(where: str, sha256: str | None, architecture: str, depth: float) -> str:
+    if where == "scratch":
+        return where
+    digest = hashlib.sha256()
+    path = None if where == "imagenet" else fetch(where, sha256)
+    if path is None or path.suffix in KERAS_SUFFIXES:
+        for layer in _weighted(_keras_source(architecture, depth, str(path or where))):
+            for values in layer.get_weights():
+                digest.update(values.tobytes())
+    else:
+        for file in _files(path):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.*"))
 
 
 def fetch(where: str, sha256: str | None, cache: Path | None = None) -> Path:
@@ -123,10 +159,7 @@ def keras_backbone(name: str, weights: str | None, **shape: Any) -> Any:
 
 
 def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
-    shape: dict[str, Any] = {"input_shape": (None, None, 3)}
-    if "mobilenet" in model.architecture:
-        shape["alpha"] = model.depth_multiplier
-    source = keras_backbone(KERAS_BACKBONES[model.architecture], weights, **shape)
+    source = _keras_source(model.architecture, model.depth_multiplier, weights)
     # The API's backbones are keras.applications' own, layer for layer, cut at the last feature map:
     # pairing layers in order and comparing every shape is exact, whatever the layers are called.
     pairs = list(zip(_weighted(source), _weighted(_backbone(network)), strict=False))
@@ -139,6 +172,13 @@ def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
             )
     for (_, ours), weights_of_layer in zip(pairs, values, strict=True):
         ours.set_weights(weights_of_layer)
+
+
+def _keras_source(architecture: str, depth: float, weights: str) -> Any:
+    shape: dict[str, Any] = {"input_shape": (None, None, 3)}
+    if "mobilenet" in architecture:
+        shape["alpha"] = depth
+    return keras_backbone(KERAS_BACKBONES[architecture], weights, **shape)
 
 
 def _without_lost_biases(pairs: list[tuple[Any, Any]]) -> list[list[Weights]]:
