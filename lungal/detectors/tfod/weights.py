@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.data.files import whole_file, whole_folder
+from lungal.detectors.tfod import compat
 from lungal.errors import DetectorError
 from lungal.params import ModelParams
 
@@ -72,6 +73,7 @@ def hash_initial(model: ModelParams) -> str:
 def _hash_initial(where: str, sha256: str | None, architecture: str, depth: float) -> str:
     if where == "scratch":
         return where
+    compat.install()
     digest = hashlib.sha256()
     path = None if where == "imagenet" else fetch(where, sha256)
     if path is None or path.suffix in KERAS_SUFFIXES:
