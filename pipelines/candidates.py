@@ -1,7 +1,6 @@
 """What the stage `select` chooses from: evidence on films that may be read next, and for what."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
@@ -9,6 +8,7 @@ from lungal.acquisition.composition import Candidates
 from lungal.acquisition.controls import times_used
 from lungal.acquisition.difficulty import class_weights, difficulty
 from lungal.acquisition.evidence import Evidence
+from lungal.acquisition.gathering import Reports, gather
 from lungal.data.annotations import read_log
 from lungal.data.labels import films, ground_truth, pool
 from lungal.data.manifest import read_manifest
@@ -60,7 +60,7 @@ def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Can
     reports = read_reports()
     return Candidates(
         pool=look_at_pool(waiting, calibration, reports, params.select),
-        trained=as_evidence(trained, calibration, reports),
+        trained=gather(trained, calibration, reports),
         known=known["image_id"].tolist(),
         used=times_used(log, before),
         suspicious=find_suspicious(labels, log, params.reading),
@@ -82,7 +82,7 @@ def measure_weights(labels: pd.DataFrame, calibration: Calibration) -> tuple[flo
     return class_weights(difficulty(truths, calibrate_films(seen, calibration)))
 
 
-def read_reports() -> dict[str, frozenset[str]]:
+def read_reports() -> Reports:
     """Return image_id to the findings that its report names, for films that have a report."""
     manifest = read_manifest(PATHS.manifest)
     return {
@@ -93,41 +93,21 @@ def read_reports() -> dict[str, frozenset[str]]:
 
 
 def look_at_pool(
-    seen: Sequence[Detections],
-    calibration: Calibration,
-    reports: Mapping[str, frozenset[str]],
-    params: SelectParams,
+    seen: Sequence[Detections], calibration: Calibration, reports: Reports, params: SelectParams
 ) -> dict[str, Evidence]:
     """Return image_id to what is known of each film, with the other looks that are made use of.
-
-    The members of a committee are calibrated like the model, having learnt from nearly its films.
 
     Raises:
         StageOrderError: if a file with other looks is older than the labels.
     """
     names = [film.image_id for film in seen]
-    views = read_views(names) if params.strategy == "consistency" else {}
-    committee = read_committee(names) if params.strategy == "committee" else {}
-    return {
-        image_id: replace(
-            film,
-            views=tuple(calibrate_films(views.get(image_id, ()), calibration)),
-            committee=tuple(calibrate_films(committee.get(image_id, ()), calibration)),
-        )
-        for image_id, film in as_evidence(seen, calibration, reports).items()
-    }
-
-
-def as_evidence(
-    seen: Iterable[Detections],
-    calibration: Calibration,
-    reports: Mapping[str, frozenset[str]],
-) -> dict[str, Evidence]:
-    """Return image_id to what is known of each film, its scores calibrated."""
-    return {
-        film.image_id: Evidence(film, findings=reports.get(film.image_id))
-        for film in calibrate_films(seen, calibration)
-    }
+    return gather(
+        seen,
+        calibration,
+        reports,
+        views=read_views(names) if params.strategy == "consistency" else None,
+        committee=read_committee(names) if params.strategy == "committee" else None,
+    )
 
 
 def find_suspicious(

@@ -6,13 +6,14 @@ between them is the choice. It is made as the stage `select` makes it.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from lungal.acquisition.difficulty import class_weights, difficulty
 from lungal.acquisition.evidence import Evidence
+from lungal.acquisition.gathering import gather
 from lungal.acquisition.pool import Choice
 from lungal.data.initial import choose_initial
 from lungal.evaluation.bootstrap import class_ap_over
@@ -23,7 +24,7 @@ from lungal.records import CLASSES, Detections
 from lungal.simulation.arms import Arm, choose
 from lungal.simulation.loss import film_loss
 from lungal.simulation.results import FULL, Chain, Pick, Point
-from lungal.simulation.sight import Looks, Sight, by_film
+from lungal.simulation.sight import Sight, by_film
 from lungal.simulation.training import Trainings
 
 
@@ -109,25 +110,33 @@ class Campaign:
         calibration = Calibration()
         if arm.select.calibrate:
             calibration = fit_calibration(truths, sight.val, iou=self.iou)
-        pool = calibrate_films(sight.pool, calibration)
+        pool = gather(
+            sight.pool,
+            calibration,
+            self.trainings.films.reports,
+            views=dict(by_film(sight.views)),
+            committee=dict(by_film(sight.committee)),
+        )
         weights = None
         if arm.select.difficulty == "validation":
             seen = calibrate_films(sight.val, calibration)
             weights = class_weights(difficulty(truths, seen))
         return choose(
             arm,
-            list(_gather_evidence(pool, sight, calibration, self.trainings.films.reports)),
+            list(pool.values()),
             self.trainings.films.patients,
             seed=seed,
             number=number,
             labelled=calibrate_films(sight.labelled, calibration),
             weights=weights,
-            losses=self._losses(pool) if arm.control == "oracle" else None,
+            losses=self._losses(pool.values()) if arm.control == "oracle" else None,
         )
 
-    def _losses(self, pool: Iterable[Detections]) -> dict[str, float]:
-        tell = self.trainings.reader.tell
-        return {film.image_id: film_loss(tell([film.image_id])[0], film, self.iou) for film in pool}
+    def _losses(self, pool: Iterable[Evidence]) -> dict[str, float]:
+        tell, found = self.trainings.reader.tell, [film.detections for film in pool]
+        return {
+            film.image_id: film_loss(tell([film.image_id])[0], film, self.iou) for film in found
+        }
 
     def _time(self, chosen: Collection[str], pool: Iterable[Detections]) -> float:
         seconds = self.trainings.reader.seconds
@@ -146,24 +155,3 @@ class Campaign:
             choice.components,
             tuple(boxes),
         )
-
-
-def _gather_evidence(
-    pool: Iterable[Detections],
-    sight: Sight,
-    calibration: Calibration,
-    reports: Mapping[str, frozenset[str]],
-) -> Iterator[Evidence]:
-    views, committee = (
-        _calibrated(sight.views, calibration),
-        _calibrated(sight.committee, calibration),
-    )
-    for film in pool:
-        name = film.image_id
-        looks = views.get(name, ()), committee.get(name, ())
-        yield Evidence(film, *looks, findings=reports.get(name))
-
-
-def _calibrated(looks: Looks, calibration: Calibration) -> dict[str, tuple[Detections, ...]]:
-    calibrated = [(name, calibrate_films(seen, calibration)) for name, seen in looks]
-    return dict(by_film(calibrated))

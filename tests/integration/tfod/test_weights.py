@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 
 from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.backbone import Backbone
 from lungal.detectors.tfod.config import build_config
 from lungal.detectors.tfod.network import build_network
-from lungal.detectors.tfod.weights import fetch, load_initial
+from lungal.detectors.tfod.weights import fetch, hash_initial, load_initial
 from lungal.errors import DetectorError
 from lungal.params import ModelParams, TrainParams
 
@@ -200,6 +202,37 @@ def test_what_holds_no_checkpoint_is_one_line(kind: str, tmp_path: Path) -> None
     with pytest.raises(DetectorError, match=f"model.initial_weights: .*{where.name}"):
         load_initial(None, model)
     assert [path.name for path in tmp_path.iterdir()] == [where.name]
+
+
+# hashing
+
+
+def test_files_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+    def written(folder: str, content: bytes) -> ModelParams:
+        (tmp_path / folder).mkdir()
+        for name in ("ckpt-1.index", "ckpt-1.data-00000-of-00001"):
+            (tmp_path / folder / name).write_bytes(content)
+        return ModelParams(initial_weights=str(tmp_path / folder))
+
+    first, again, other = written("a", b"one"), written("b", b"one"), written("c", b"two")
+    assert hash_initial(first) == hash_initial(again) != hash_initial(other)
+    prefix = ModelParams(initial_weights=f"{first.initial_weights}/ckpt-1")
+    assert hash_initial(prefix) == hash_initial(first)
+    assert hash_initial(ModelParams()) == "scratch"
+    with pytest.raises(DetectorError, match="gone does not exist"):
+        hash_initial(ModelParams(initial_weights=str(tmp_path / "gone")))
+
+
+@pytest.mark.nih
+@pytest.mark.slow
+def test_a_backbone_is_the_same_wherever_it_lies(imagenet: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copy(imagenet, tmp_path / "moved.h5"))
+    models = [
+        ModelParams(initial_weights=str(path), depth_multiplier=1.0) for path in (imagenet, moved)
+    ]
+    first, again = map(hash_initial, models)
+    assert first == again
+    assert Backbone(str(moved), 96).key == Backbone(str(imagenet), 96).key != first
 
 
 @pytest.fixture(scope="module")
