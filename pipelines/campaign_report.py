@@ -81,7 +81,7 @@ def settings(campaign: Campaign, params: Params) -> dict[str, object]:
         "seeds": names(str(seed) for seed in simulate.seeds),
         "score": f"macro AP of {len(CLASSES)} findings, mean over IoU "
         + names(f"{iou:g}" for iou in simulate.iou),
-        "learner": _learner(params),
+        "detector": _detector(params),
     } | {f"arm {name}": _spell(changes) for name, changes in simulate.arms.items()}
 
 
@@ -140,12 +140,14 @@ def _nothing(film: Image) -> Detections:
     )
 
 
-def _learner(params: Params) -> str:
+def _detector(params: Params) -> str:
     if params.simulate.learner == "proxy":
-        return f"proxy, {params.proxy.steps} steps on MobileNetV2 ({params.proxy.initial_weights})"
-    return (
-        f"{params.model.architecture} at {params.model.input_size} px, {params.train.steps} steps"
-    )
+        weights, what = params.proxy.initial_weights, "a head on MobileNetV2"
+        steps, size = params.proxy.steps, params.proxy.input_size
+    else:
+        weights, what = params.model.initial_weights, params.model.architecture
+        steps, size = params.train.steps, params.model.input_size
+    return f"{what} at {size} px, {steps} steps, initial weights: {Path(weights).name}"
 
 
 def _spell(changes: dict[str, Any]) -> str:

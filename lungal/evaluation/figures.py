@@ -159,6 +159,10 @@ def confusion(counts: NDArray[np.int64], *, score: float, iou: float) -> Figure:
         return figure
 
 
+LEGEND_WIDTH = 1080
+"""Of a contact sheet's legend in one line, pixels."""
+
+
 def contact_sheet(
     films: Sequence[NDArray[np.uint8]], titles: Sequence[str], *, columns: int = 4
 ) -> Figure:
@@ -171,8 +175,11 @@ def contact_sheet(
     """
     side = films[0].shape[0]
     rows = -(-len(films) // columns)
-    gap, head, top = 8, 20, 34
-    width, height = columns * (side + gap) + gap, rows * (side + head + gap) + top
+    gap, head = 8, 20
+    width = columns * (side + gap) + gap
+    lines = -(-LEGEND_WIDTH // width)
+    top = 16 + 18 * lines
+    height = rows * (side + head + gap) + top
     with style():
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=NIGHT)
         for number, (film, title) in enumerate(zip(films, titles, strict=True)):
@@ -181,11 +188,11 @@ def contact_sheet(
             figure.figimage(film, xo=x, yo=height - y - side)
             place = (x / width, 1 - (y - 6) / height)
             figure.text(*place, title, color="#DDDDDD", fontsize=7.5, va="baseline")
-        _sheet_legend(figure)
+        _sheet_legend(figure, lines)
         return figure
 
 
-def _sheet_legend(figure: Figure) -> None:
+def _sheet_legend(figure: Figure, lines: int) -> None:
     handles = [
         Line2D([], [], marker="s", ls="", color=colour, markersize=7, label=name)
         for name, colour in zip(CLASSES, CLASS_COLOURS, strict=True)
@@ -194,7 +201,7 @@ def _sheet_legend(figure: Figure) -> None:
     legend = figure.legend(
         handles=handles,
         loc="upper center",
-        ncols=len(handles),
+        ncols=-(-len(handles) // lines),
         frameon=False,
         fontsize=8,
         handletextpad=0.2,
