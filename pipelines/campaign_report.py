@@ -17,8 +17,9 @@ from lungal.records import CLASSES, Detections, Image
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
+from lungal.simulation.ranks import rank_agreement
 from lungal.simulation.results import Chain, Pick, Point
-from lungal.simulation.tables import point_table, summary, tables
+from lungal.simulation.tables import point_table, read_points, summary, tables
 from lungal.simulation.verdict import Verdict, judge
 from lungal.tracking import Tracker, git_tags, tracking_uri
 from pipelines.gallery import draw_tile
@@ -40,15 +41,24 @@ def write_nothing() -> None:
     write_json(PATHS.simulation, {})
 
 
-def write_report(chains: Sequence[Chain], campaign: Campaign, params: Params) -> None:
+def write_report(
+    chains: Sequence[Chain], campaign: Campaign, params: Params, real: Path | None = None
+) -> None:
     """Judge the arms; write the page, the tables and the summary, and log all of it.
 
+    Args:
+        chains: what was played.
+        campaign: of the chains.
+        params: of the project.
+        real: the points of a campaign of the real trainer on the same films, for a proxy.
+
     Raises:
-        EvaluationError: if the chains cannot be judged.
+        EvaluationError: if the chains cannot be judged, or compared with `real`.
     """
     points = [point for chain in chains for point in chain.points]
     picks = [pick for chain in chains for pick in chain.picks]
     verdict = judge(points)
+    agreement = None if real is None else rank_agreement(points, read_points(real))
     page = render(
         verdict,
         points,
@@ -57,13 +67,14 @@ def write_report(chains: Sequence[Chain], campaign: Campaign, params: Params) ->
         learner=params.simulate.learner,
         settings=settings(campaign, params),
         command=os.environ.get(COMMAND, "dvc repro simulate"),
+        agreement=agreement,
     )
     found = tables(verdict, points, picks) | {"picks": pick_table(picks)}
     with whole_folder(PATHS.simulation_report) as folder:
         (folder / PAGE).write_text(page, encoding="utf-8")
         for name, table in found.items():
             (folder / f"{name}.csv").write_bytes(as_csv(table))
-    write_json(PATHS.simulation, summary(verdict))
+    write_json(PATHS.simulation, summary(verdict, agreement))
     log(verdict, points, params)
 
 

@@ -1,6 +1,7 @@
 """What the stage `select` chooses from: evidence on films that may be read next, and for what."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -8,7 +9,7 @@ from lungal.acquisition.composition import Candidates
 from lungal.acquisition.controls import times_used
 from lungal.acquisition.difficulty import class_weights, difficulty
 from lungal.acquisition.evidence import Evidence
-from lungal.acquisition.gathering import Reports, gather
+from lungal.acquisition.gathering import Calibrate, Reports, gather
 from lungal.data.annotations import read_log
 from lungal.data.labels import films, ground_truth, pool
 from lungal.data.manifest import read_manifest
@@ -56,11 +57,12 @@ def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Can
     labelled = films(labels, "train", "labelled")
     trained = read_examined("train", [*labelled, *disputed["image_id"]])
     calibration = read_calibration() if params.select.calibrate else Calibration()
+    calibrate = partial(calibrate_films, calibration=calibration)
     measured = params.select.difficulty == "validation"
     reports = read_reports()
     return Candidates(
-        pool=look_at_pool(waiting, calibration, reports, params.select),
-        trained=gather(trained, calibration, reports),
+        pool=look_at_pool(waiting, calibrate, reports, params.select),
+        trained=gather(trained, calibrate, reports),
         known=known["image_id"].tolist(),
         used=times_used(log, before),
         suspicious=find_suspicious(labels, log, params.reading),
@@ -93,7 +95,7 @@ def read_reports() -> Reports:
 
 
 def look_at_pool(
-    seen: Sequence[Detections], calibration: Calibration, reports: Reports, params: SelectParams
+    seen: Sequence[Detections], calibrate: Calibrate, reports: Reports, params: SelectParams
 ) -> dict[str, Evidence]:
     """Return image_id to what is known of each film, with the other looks that are made use of.
 
@@ -103,7 +105,7 @@ def look_at_pool(
     names = [film.image_id for film in seen]
     return gather(
         seen,
-        calibration,
+        calibrate,
         reports,
         views=read_views(names) if params.strategy == "consistency" else None,
         committee=read_committee(names) if params.strategy == "committee" else None,

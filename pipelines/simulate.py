@@ -36,6 +36,9 @@ WORK = Path("models/.training/simulation")
 PLAYED = "LUNGAL_PLAYED"
 """The environment variable that names a folder of campaigns which were played elsewhere."""
 
+REAL = "LUNGAL_REAL"
+"""The environment variable that names points of the real trainer, to compare a proxy's with."""
+
 
 def simulate(params: Params) -> None:
     """Play the campaigns, judge the arms, and write and log the report."""
@@ -55,7 +58,8 @@ def simulate(params: Params) -> None:
             folders=[WORK / "chains", *elsewhere],
             on_step=report,
         )
-    write_report(chains, campaign, params)
+    real = os.environ.get(REAL)
+    write_report(chains, campaign, params, Path(real) if real else None)
 
 
 def set_up(params: Params) -> Campaign:

@@ -1,21 +1,22 @@
 """Evidence on films, put together: what detectors saw, as probabilities, and what reports say."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 from lungal.acquisition.evidence import Evidence
-from lungal.evaluation.calibration import Calibration, calibrate_films
 from lungal.records import Detections
 
 Looks = Mapping[str, Sequence[Detections]]
 """image_id to other looks at the film."""
+Calibrate = Callable[[Iterable[Detections]], Sequence[Detections]]
+"""Makes probabilities of the scores of films, in their order."""
 Reports = Mapping[str, frozenset[str]]
 """image_id to the findings that its report names, of films that have a report."""
 
 
 def gather(
     seen: Iterable[Detections],
-    calibration: Calibration,
+    calibrate: Calibrate,
     reports: Reports,
     *,
     views: Looks | None = None,
@@ -28,15 +29,12 @@ def gather(
 
     Args:
         seen: what the model found on each film, not calibrated.
-        calibration: what its scores mean.
+        calibrate: what its scores mean.
         reports: of films that have one.
         views: of films that were looked at differently; boxes in the films' own pixels.
         committee: of films that others looked at.
-
-    Raises:
-        EvaluationError: if a score is not finite.
     """
-    differently, others = (_calibrate(looks or {}, calibration) for looks in (views, committee))
+    differently, others = (_calibrate(looks or {}, calibrate) for looks in (views, committee))
     return {
         film.image_id: Evidence(
             film,
@@ -44,11 +42,10 @@ def gather(
             others.get(film.image_id, ()),
             findings=reports.get(film.image_id),
         )
-        for film in calibrate_films(seen, calibration)
+        for film in calibrate(seen)
     }
 
 
-def _calibrate(looks: Looks, calibration: Calibration) -> dict[str, tuple[Detections, ...]]:
-    together = calibrate_films((film for films in looks.values() for film in films), calibration)
-    rest = iter(together)
+def _calibrate(looks: Looks, calibrate: Calibrate) -> dict[str, tuple[Detections, ...]]:
+    rest = iter(calibrate(film for films in looks.values() for film in films))
     return {image_id: tuple(islice(rest, len(films))) for image_id, films in looks.items()}

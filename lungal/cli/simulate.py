@@ -44,6 +44,13 @@ def simulate(
         Path | None,
         typer.Option(help="A folder of campaigns that were played elsewhere, not to play again."),
     ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="points.csv of a campaign of the real trainer on the same films: does the proxy "
+            "rank the arms as it does?"
+        ),
+    ] = None,
 ) -> None:
     """Play campaigns: every arm from the same films and weights, with the truth as the reader.
 
@@ -54,6 +61,10 @@ def simulate(
     environment = dict(os.environ)
     if played is not None:
         environment["LUNGAL_PLAYED"] = str(_folder(played, "--played").resolve())
+    if real is not None:
+        if not real.is_file():
+            raise SourceError(f"--real {real} is not a file")
+        environment["LUNGAL_REAL"] = str(real.resolve())
     if preset is None:
         if given := [name for name, value in changes.items() if value is not None]:
             raise ParamsError(
@@ -65,7 +76,7 @@ def simulate(
         _set_up(place, preset, changes)
         environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
         _take_in(place, environment)
-    options = {"preset": preset, **changes, "played": played}
+    options = {"preset": preset, **changes, "played": played, "real": real}
     environment["LUNGAL_COMMAND"] = _spell(options)
     _run("simulate", place, environment)
     page = place / load_paths(Path("dvc.yaml")).simulation_report / "report.html"

@@ -8,6 +8,7 @@ between them is the choice. It is made as the stage `select` makes it.
 import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -112,7 +113,7 @@ class Campaign:
             calibration = fit_calibration(truths, sight.val, iou=self.iou)
         pool = gather(
             sight.pool,
-            calibration,
+            partial(calibrate_films, calibration=calibration),
             self.trainings.films.reports,
             views=dict(by_film(sight.views)),
             committee=dict(by_film(sight.committee)),

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from lungal.simulation import wording
 from lungal.simulation.curves import CURRENCIES
 from lungal.simulation.pictures import picture, pictures
+from lungal.simulation.ranks import RankAgreement
 from lungal.simulation.receipts import first_batches
 from lungal.simulation.results import Pick, Point
 from lungal.simulation.savings import percent
@@ -30,6 +31,7 @@ def render(
     learner: str,
     settings: Mapping[str, object],
     command: str,
+    agreement: RankAgreement | None = None,
 ) -> str:
     """Return the page. The same arguments give the same bytes; nothing is loaded from anywhere.
 
@@ -41,6 +43,7 @@ def render(
         learner: its name; for PROXY a banner says what that is.
         settings: name to value, told as they are.
         command: how to play the campaign again.
+        agreement: of a proxy with the real trainer, where that was measured.
     """
     order = _order(verdict)
     known = {
@@ -56,6 +59,7 @@ def render(
         headline=wording.headline(verdict),
         remarks=wording.remarks(verdict),
         proxy=learner == PROXY,
+        agreement=wording.agreement(agreement),
         learner=learner,
         roles=_roles(verdict),
         savings=[_savings_row(verdict, arm) for arm in order if arm != verdict.reference],

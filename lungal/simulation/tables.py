@@ -3,18 +3,22 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lungal.errors import EvaluationError
 from lungal.records import CLASSES
 from lungal.simulation.curves import CURRENCIES, Curve, ahead, learning_curves, mean_curve
 from lungal.simulation.inference import UNKNOWN, paired_t
+from lungal.simulation.ranks import RankAgreement
 from lungal.simulation.results import FULL, Pick, Point
 from lungal.simulation.verdict import Verdict
 
 DIGITS = 5
+POINT_COLUMNS = ("arm", "seed", "round", *CURRENCIES, "score", *CLASSES)
 
 
 def tables(
@@ -45,8 +49,30 @@ def point_table(points: Sequence[Point]) -> pd.DataFrame:
         (p.arm, p.seed, p.round, p.films, p.boxes, p.seconds, p.score, *p.classes)
         for p in sorted(points, key=lambda p: (p.arm, p.seed, p.round))
     ]
-    columns = ["arm", "seed", "round", *CURRENCIES, "score", *CLASSES]
-    return pd.DataFrame(rows, columns=columns).round(DIGITS)
+    return pd.DataFrame(rows, columns=list(POINT_COLUMNS)).round(DIGITS)
+
+
+def read_points(path: Path) -> list[Point]:
+    """Read what `point_table` was written to, as CSV.
+
+    Raises:
+        EvaluationError: if the file is missing, or is no such table.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"arm": str}, usecols=list(POINT_COLUMNS))
+        return [
+            Point(
+                str(row["arm"]),
+                int(row["seed"]),
+                int(row["round"]),
+                *(int(row["films"]), int(row["boxes"]), float(row["seconds"])),
+                float(row["score"]),
+                tuple(float(row[name]) for name in CLASSES),
+            )
+            for row in table.to_dict("records")
+        ]
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} holds no points of a campaign ({error})") from None
 
 
 def curve_table(verdict: Verdict, points: Sequence[Point]) -> pd.DataFrame:
@@ -208,7 +234,7 @@ def _by_arm(picks: Sequence[Pick]) -> dict[str, list[Pick]]:
     return found
 
 
-def summary(verdict: Verdict) -> dict[str, Any]:
+def summary(verdict: Verdict, agreement: RankAgreement | None = None) -> dict[str, Any]:
     """Return the verdict in few numbers, for a DVC metric: JSON, None where there is no number."""
     arms: dict[str, dict[str, Any]] = {}
     for arm in verdict.arms:
@@ -235,7 +261,7 @@ def summary(verdict: Verdict) -> dict[str, Any]:
         "shown_to_save": list(verdict.shown),
         "controls": {check.arm: check.passed for check in verdict.checks},
         "arms": arms,
-    }
+    } | ({} if agreement is None else {"rank_correlation_with_real": _number(agreement.rho)})
 
 
 def _number(value: float) -> float | None:

@@ -4,6 +4,7 @@ import math
 
 from lungal.simulation.comparison import Comparison
 from lungal.simulation.inference import Bounds
+from lungal.simulation.ranks import RankAgreement
 from lungal.simulation.savings import NEVER, Saving, percent
 from lungal.simulation.verdict import Verdict
 
@@ -109,3 +110,20 @@ def amount(saved: Saving, currency: str) -> str:
 
     mine, theirs = saved.needed, saved.of_reference
     return f"{one(mine.low, mine.high)} : {one(theirs.low, theirs.high)}"
+
+
+def agreement(measured: RankAgreement | None) -> str:
+    """Say how much alike a proxy and the real trainer rank the arms."""
+    if measured is None:
+        return (
+            "Its rank correlation with the real trainer was not measured here: --real names the "
+            "points.csv of a campaign of the real trainer on the same films."
+        )
+    if math.isnan(measured.rho):
+        return "One of the two detectors tells no arm from another, so their ranks do not compare."
+    low, high = measured.interval
+    within = "" if math.isnan(low) else f" ({signed(low)} to {signed(high)}, over seeds)"
+    return (
+        f"It ranks {len(measured.arms)} arms as the real trainer does with a correlation of "
+        f"{signed(measured.rho)}{within}: {', '.join(measured.arms)}."
+    )

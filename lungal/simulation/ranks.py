@@ -1,0 +1,89 @@
+"""Whether two detectors rank ways of choosing alike: what the campaign of a proxy is worth."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lungal.errors import EvaluationError
+from lungal.simulation.comparison import areas
+from lungal.simulation.curves import Floats, learning_curves
+from lungal.simulation.inference import UNKNOWN, Bounds
+from lungal.simulation.results import Point
+
+LEAST_ARMS = 3
+DRAWS = 2000
+"""Of the bootstrap over seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankAgreement:
+    """Spearman's rank correlation of two campaigns over the arms that both played."""
+
+    rho: float  # in [-1, 1]; NaN where all arms of one are equal
+    interval: Bounds  # NaN where a campaign has a single seed
+    arms: tuple[str, ...]
+
+
+def rank_agreement(
+    points: Iterable[Point], others: Iterable[Point], *, level: float = 0.95
+) -> RankAgreement:
+    """Compare how two campaigns rank their arms by AUBC in films, mean over seeds.
+
+    Spearman 1904; the interval is that of a bootstrap over the seeds of each, which leaves the arms
+    as they are. It takes the arms' order as the only question: that both detectors need the same
+    number of films is not said.
+
+    Args:
+        points: of a campaign.
+        others: of a campaign on the same films with another detector.
+        level: of the interval.
+
+    Raises:
+        EvaluationError: if they share fewer than three arms, or no seed has all of these.
+    """
+    mine, theirs = list(points), list(others)
+    played = [{point.arm for point in each if point.round} for each in (mine, theirs)]
+    arms = tuple(sorted(set.intersection(*played)))
+    if len(arms) < LEAST_ARMS:
+        raise EvaluationError(
+            f"two campaigns that share {len(arms)} arm(s) cannot be ranked against each other; "
+            f"at least {LEAST_ARMS}"
+        )
+    tables = [_areas(each, arms) for each in (mine, theirs)]
+    rho = _spearman(*(table.mean(axis=1) for table in tables))
+    return RankAgreement(rho, _interval(tables, level), arms)
+
+
+def _areas(points: Iterable[Point], arms: tuple[str, ...]) -> Floats:
+    """Return the (A, S) AUBC of arms in the seeds that all of them played."""
+    found = areas(learning_curves((p for p in points if p.arm in arms), "films"))
+    seeds = sorted(set.intersection(*(set(found[arm]) for arm in arms)))
+    table = np.array([[found[arm][seed] for seed in seeds] for arm in arms])
+    if not table.size or np.isnan(table).any():
+        raise EvaluationError(f"no seed was played by all of {', '.join(arms)}")
+    return table
+
+
+def _interval(tables: list[Floats], level: float) -> Bounds:
+    if min(table.shape[1] for table in tables) < 2:
+        return UNKNOWN, UNKNOWN
+    random = np.random.default_rng(0)
+    draws = []
+    for _ in range(DRAWS):
+        drawn = (table[:, random.integers(table.shape[1], size=table.shape[1])] for table in tables)
+        draws.append(_spearman(*(table.mean(axis=1) for table in drawn)))
+    known = [draw for draw in draws if not math.isnan(draw)]
+    if not known:
+        return UNKNOWN, UNKNOWN
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high
+
+
+def _spearman(first: Floats, other: Floats) -> float:
+    if np.ptp(first) == 0 or np.ptp(other) == 0:
+        return UNKNOWN
+    ranks = [stats.rankdata(values) for values in (first, other)]
+    return float(np.corrcoef(*ranks)[0, 1])
