@@ -200,9 +200,13 @@ def test_python_in_the_documentation_imports(page):
     )
     for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("lungal"):
-            source = ROOT.joinpath(*node.module.split(".")).with_suffix(".py").read_text()
+            place = ROOT.joinpath(*node.module.split("."))
+            source = (
+                place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            ).read_text()
             for alias in node.names:
-                assert re.search(rf"^(class|def) {alias.name}\b", source, re.MULTILINE), alias.name
+                offered = rf"^(class|def) {alias.name}\b|import {alias.name} as {alias.name}$"
+                assert re.search(offered, source, re.MULTILINE), alias.name
 
 
 def test_every_decision_is_in_the_index():

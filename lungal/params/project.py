@@ -1,0 +1,129 @@
+"""All of params.yaml: read, checked, and with the machine's profile resolved."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from lungal.errors import ParamsError, UnknownNameError
+from lungal.params.choosing import CONTROLS, QueueParams, SelectParams, SimulateParams
+from lungal.params.detector import (
+    CrossfitParams,
+    DetectParams,
+    EvaluateParams,
+    ModelParams,
+    ProxyParams,
+    TrainParams,
+    TuneParams,
+)
+from lungal.params.films import DataParams, LabelParams, ReadingParams, RecordsParams, SplitParams
+from lungal.params.section import Section
+
+
+class Profile(Section):
+    """What depends on the machine."""
+
+    model: ModelParams
+    train: TrainParams
+    tune: TuneParams
+    crossfit: CrossfitParams
+
+
+class Params(Section):
+    """All of params.yaml, with `profile` resolved."""
+
+    profile: str
+    data: DataParams
+    split: SplitParams
+    label: LabelParams
+    reading: ReadingParams
+    records: RecordsParams
+    detect: DetectParams
+    evaluate: EvaluateParams
+    select: SelectParams
+    queue: QueueParams
+    simulate: SimulateParams = SimulateParams()
+    proxy: ProxyParams = ProxyParams()
+    profiles: dict[str, Profile]
+
+    @property
+    def model(self) -> ModelParams:
+        return self.profiles[self.profile].model
+
+    @property
+    def train(self) -> TrainParams:
+        return self.profiles[self.profile].train
+
+    @property
+    def tune(self) -> TuneParams:
+        return self.profiles[self.profile].tune
+
+    @property
+    def crossfit(self) -> CrossfitParams:
+        return self.profiles[self.profile].crossfit
+
+    @property
+    def arms(self) -> dict[str, SelectParams]:
+        """How each arm of a simulation chooses, by name."""
+        return {name: self._arm(name) for name in self.simulate.arms}
+
+    @model_validator(mode="after")
+    def know_the_arms(self) -> Self:
+        for name in self.simulate.arms:
+            try:
+                self._arm(name)
+            except ValidationError as error:
+                raise ValueError(f"simulate.arms.{name}: {_one_line(error)}") from None
+            control = self.simulate.arms[name].get("control", "shuffled")
+            if control not in CONTROLS:
+                raise ValueError(
+                    f"simulate.arms.{name}.control is {control!r}, not {' or '.join(CONTROLS)}"
+                )
+        return self
+
+    def _arm(self, name: str) -> SelectParams:
+        changes = {k: v for k, v in self.simulate.arms[name].items() if k != "control"}
+        whole = self.select.model_dump() | changes
+        return SelectParams.model_validate(whole | {"budget": self.simulate.budget})
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: naming the key that is misspelt, missing or out of range, in one line.
+        UnknownNameError: if `profile` names none of `profiles`.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing; run from the root of a lungal project") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path} must hold sections, not {type(raw).__name__}")
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {_one_line(error)}") from None
+    if params.profile not in params.profiles:
+        raise UnknownNameError("profile", params.profile, params.profiles)
+    return params
+
+
+def _one_line(error: ValidationError) -> str:
+    first, *others = error.errors()
+    key = ".".join(str(part) for part in first["loc"])
+    text = f"{key}: {_explain(first)}"
+    return text if not others else f"{text} (and {len(others)} more)"
+
+
+def _explain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {error['loc'][-1]!r}"
+    if error["type"] == "missing":
+        return "is missing"
+    if isinstance(error["input"], dict):
+        return str(error["msg"]).removeprefix("Value error, ")
+    return f"{error['msg']}, got {error['input']!r}"
