@@ -17,7 +17,8 @@ import numpy as np
 from lungal.data.detections import read_detections, write_detections
 from lungal.data.tfrecords import read_records
 from lungal.detectors.protocol import OnStep
-from lungal.detectors.tfod.config import MAX_DETECTIONS, build_config
+from lungal.detectors.tfod.architectures import MAX_DETECTIONS
+from lungal.detectors.tfod.config import build_config
 from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16, wait_for_all
 from lungal.detectors.tfod.export import export_model, restore_best, restore_weights
 from lungal.detectors.tfod.graph import Graph, Initial
