@@ -79,8 +79,14 @@ def test_a_preset_is_played_to_its_page_and_not_again(project, small, capfd):
 
     shutil.move(PLACE / "models/.training/simulation/chains", "elsewhere")
     shutil.rmtree(PLACE / "models")
-    assert main(["simulate", "--preset", "ci", "--played", "elsewhere"]) == 0
+    shutil.copy(REPORT / "points.csv", "real.csv")
+    real = ("--played", "elsewhere", "--real", "real.csv")
+    assert main(["simulate", "--preset", "ci", *real]) == 0
     assert not TRAININGS.exists()
+    assert "rank_correlation_with_real" not in summary
+    again = json.loads((PLACE / "reports/simulation.json").read_text())
+    assert again.pop("rank_correlation_with_real") in (1.0, None), "of a campaign with itself"
+    assert again == summary
     assert pd.read_csv(REPORT / "points.csv").equals(points)
 
 
@@ -140,6 +146,11 @@ def test_options_of_presets_need_one(project, capsys):
 def test_a_folder_that_is_not_there_is_one_clear_line(project, capsys, option):
     assert main(["simulate", "--preset", "ci", option, "nowhere"]) == 2
     assert f"{option} nowhere is not a folder" in capsys.readouterr().err
+
+
+def test_points_that_are_not_there_are_one_clear_line(project, capsys):
+    assert main(["simulate", "--preset", "ci", "--real", "nowhere.csv"]) == 2
+    assert "--real nowhere.csv is not a file" in capsys.readouterr().err
 
 
 def test_a_project_that_plays_nothing_says_so(project, capfd):
