@@ -19,7 +19,7 @@ from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
 from lungal.simulation.ranks import rank_agreement
 from lungal.simulation.results import Chain, Pick, Point
-from lungal.simulation.tables import point_table, read_points, summary, tables
+from lungal.simulation.tables import point_table, summary, tables
 from lungal.simulation.verdict import Verdict, judge
 from lungal.tracking import Tracker, git_tags, tracking_uri
 from pipelines.gallery import draw_tile
@@ -42,7 +42,10 @@ def write_nothing() -> None:
 
 
 def write_report(
-    chains: Sequence[Chain], campaign: Campaign, params: Params, real: Path | None = None
+    chains: Sequence[Chain],
+    campaign: Campaign,
+    params: Params,
+    real: Sequence[Point] | None = None,
 ) -> None:
     """Judge the arms; write the page, the tables and the summary, and log all of it.
 
@@ -58,7 +61,7 @@ def write_report(
     points = [point for chain in chains for point in chain.points]
     picks = [pick for chain in chains for pick in chain.picks]
     verdict = judge(points)
-    agreement = None if real is None else rank_agreement(points, read_points(real))
+    agreement = None if real is None else rank_agreement(points, real)
     page = render(
         verdict,
         points,

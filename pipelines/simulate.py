@@ -18,13 +18,17 @@ from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
 from lungal.detectors.proxy.learner import ProxyLearner
 from lungal.detectors.tfod.learner import TfodLearner
+from lungal.errors import ParamsError
 from lungal.params import Params
 from lungal.simulation.arms import arms_of
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.crew import play_all
 from lungal.simulation.films import Films, gather_films
 from lungal.simulation.learner import Learner
+from lungal.simulation.page import PROXY
 from lungal.simulation.reader import TrueReader
+from lungal.simulation.results import Point
+from lungal.simulation.tables import read_points
 from lungal.simulation.training import Trainings
 from pipelines.campaign_report import write_nothing, write_report
 from pipelines.stage import PATHS, progress, run
@@ -47,6 +51,7 @@ def simulate(params: Params) -> None:
         logger.info("simulate: nothing to do; simulate.seeds and simulate.arms name no campaign")
         write_nothing()
         return
+    real = read_real(params, os.environ.get(REAL))
     campaign = set_up(params)
     elsewhere = [Path(os.environ[PLAYED])] if os.environ.get(PLAYED) else []
     with progress("simulate: trainings") as report:
@@ -58,8 +63,24 @@ def simulate(params: Params) -> None:
             folders=[WORK / "chains", *elsewhere],
             on_step=report,
         )
-    real = os.environ.get(REAL)
-    write_report(chains, campaign, params, Path(real) if real else None)
+    write_report(chains, campaign, params, real)
+
+
+def read_real(params: Params, path: str | None) -> list[Point] | None:
+    """Return the points of the real trainer's campaign, read before anything is played.
+
+    Raises:
+        ParamsError: if it is not a proxy that they are to be compared with.
+        EvaluationError: if the file holds no points.
+    """
+    if not path:
+        return None
+    if params.simulate.learner != PROXY:
+        raise ParamsError(
+            f"simulate.learner is {params.simulate.learner!r}: a campaign of the real trainer is "
+            "compared with one of the proxy"
+        )
+    return read_points(Path(path))
 
 
 def set_up(params: Params) -> Campaign:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -18,6 +18,7 @@ from lungal.errors import LungalError, ParamsError, SourceError
 from lungal.params import load_params
 from lungal.paths import load_paths
 
+Learner = Literal["tfod", "proxy"]
 FOLDER = Path(".simulations")
 """Where presets are played, each in a folder of its own, which is a project without git."""
 INTERRUPTED = 130
@@ -30,6 +31,10 @@ def simulate(
             help="ci | phantom | phantom_proxy | nih: a campaign that came with lungal. "
             "Without it: the section `simulate` of params.yaml, on this project's films."
         ),
+    ] = None,
+    learner: Annotated[
+        Learner | None,
+        typer.Option(help="Who learns instead of the preset's own: the real trainer or the proxy."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Which seeds, as 0-4 or 0,2.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Campaigns at once.")] = None,
@@ -57,7 +62,13 @@ def simulate(
     Ends with reports/simulation/report.html. Killed, it goes on where it was when it is started
     again. A preset is played under .simulations/, beside the project's own films and reports.
     """
-    changes = {"seeds": seeds, "workers": workers, "root": root, "weights": weights}
+    changes = {
+        "learner": learner,
+        "seeds": seeds,
+        "workers": workers,
+        "root": root,
+        "weights": weights,
+    }
     environment = dict(os.environ)
     if played is not None:
         environment["LUNGAL_PLAYED"] = str(_folder(played, "--played").resolve())
@@ -72,7 +83,7 @@ def simulate(
             )
         place = Path()
     else:
-        place = FOLDER / preset
+        place = FOLDER / (preset if learner is None else f"{preset}_with_{learner}")
         _set_up(place, preset, changes)
         environment.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlruns/mlflow.db")
         _take_in(place, environment)
@@ -103,6 +114,8 @@ def _set_up(place: Path, preset: str, changes: Mapping[str, Any]) -> None:
 
     document = read_preset(preset)
     played = document["simulate"]
+    if changes["learner"] is not None:
+        played["learner"] = changes["learner"]
     if changes["seeds"] is not None:
         played["seeds"] = parse_seeds(changes["seeds"])
     if changes["workers"] is not None:

@@ -15,7 +15,8 @@ embedding of each; or what it sees of them in another view, in the films' own pi
 class Learner(Protocol):
     """Trains a detector on labelled films. It has the films of a campaign, but not their truth.
 
-    Pure: the same films, truth and seed give the same detections.
+    Its detections depend on films, truth and seed alone, and with the real trainer on chance: the
+    OD API reads its records in no fixed order. So a training that was done is kept, not repeated.
     """
 
     @property
@@ -37,6 +38,8 @@ class Learner(Protocol):
         work: Path,
     ) -> Look:
         """Train with a fixed number of optimisation steps; the best checkpoint by `val` looks.
+
+        What is returned may look until the next training.
 
         Args:
             labelled: the truth of the films to learn from, sorted by image_id.

@@ -11,7 +11,7 @@ from lungal.errors import EvaluationError
 from lungal.simulation.comparison import areas
 from lungal.simulation.curves import Floats, learning_curves
 from lungal.simulation.inference import UNKNOWN, Bounds
-from lungal.simulation.results import Point
+from lungal.simulation.results import FULL, Point
 
 LEAST_ARMS = 3
 DRAWS = 2000
@@ -42,9 +42,11 @@ def rank_agreement(
         level: of the interval.
 
     Raises:
-        EvaluationError: if they share fewer than three arms, or no seed has all of these.
+        EvaluationError: if they share fewer than three arms, no seed has all of these, or a seed
+            starts from other films.
     """
     mine, theirs = list(points), list(others)
+    _check_start(mine, theirs)
     played = [{point.arm for point in each if point.round} for each in (mine, theirs)]
     arms = tuple(sorted(set.intersection(*played)))
     if len(arms) < LEAST_ARMS:
@@ -55,6 +57,21 @@ def rank_agreement(
     tables = [_areas(each, arms) for each in (mine, theirs)]
     rho = _spearman(*(table.mean(axis=1) for table in tables))
     return RankAgreement(rho, _interval(tables, level), arms)
+
+
+def _check_start(points: list[Point], others: list[Point]) -> None:
+    """Refuse campaigns on other films: those of the same draw the same ones for a seed at first."""
+    mine, theirs = (
+        {p.seed: (p.films, p.boxes) for p in each if p.round == 0 and p.arm != FULL}
+        for each in (points, others)
+    )
+    for seed in sorted(set(mine) & set(theirs)):
+        if mine[seed] != theirs[seed]:
+            raise EvaluationError(
+                f"with seed {seed} one campaign starts from {mine[seed][0]} films with "
+                f"{mine[seed][1]} boxes and the other from {theirs[seed][0]} with "
+                f"{theirs[seed][1]}: they are not on the same films"
+            )
 
 
 def _areas(points: Iterable[Point], arms: tuple[str, ...]) -> Floats:
@@ -85,5 +102,4 @@ def _interval(tables: list[Floats], level: float) -> Bounds:
 def _spearman(first: Floats, other: Floats) -> float:
     if np.ptp(first) == 0 or np.ptp(other) == 0:
         return UNKNOWN
-    ranks = [stats.rankdata(values) for values in (first, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(stats.spearmanr(first, other).statistic)

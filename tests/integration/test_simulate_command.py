@@ -15,6 +15,7 @@ from lungal.params import load_params
 from lungal.simulation import preset
 from lungal.simulation.arms import arms_of
 from lungal.simulation.page import PROXY
+from pipelines.simulate import read_real
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLACE = Path(".simulations/ci")
@@ -85,7 +86,7 @@ def test_a_preset_is_played_to_its_page_and_not_again(project, small, capfd):
     assert not TRAININGS.exists()
     assert "rank_correlation_with_real" not in summary
     again = json.loads((PLACE / "reports/simulation.json").read_text())
-    assert again.pop("rank_correlation_with_real") in (1.0, None), "of a campaign with itself"
+    assert again.pop("rank_correlation_with_real") == 1.0, "of a campaign with itself"
     assert again == summary
     assert pd.read_csv(REPORT / "points.csv").equals(points)
 
@@ -151,6 +152,20 @@ def test_a_folder_that_is_not_there_is_one_clear_line(project, capsys, option):
 def test_points_that_are_not_there_are_one_clear_line(project, capsys):
     assert main(["simulate", "--preset", "ci", "--real", "nowhere.csv"]) == 2
     assert "--real nowhere.csv is not a file" in capsys.readouterr().err
+
+
+def test_the_real_trainer_is_not_compared_with_itself(project):
+    params = load_params(Path("params.yaml"))
+    assert read_real(params, None) is None
+    with pytest.raises(ParamsError, match="compared with one of the proxy"):
+        read_real(params, "points.csv")
+
+
+def test_another_learner_plays_beside_the_preset(project, monkeypatch):
+    monkeypatch.setattr("lungal.cli.simulate._run", lambda *_: None)
+    assert main(["simulate", "--preset", "phantom", "--learner", "proxy"]) == 0
+    params = load_params(Path(".simulations/phantom_with_proxy/params.yaml"))
+    assert params.simulate.learner == "proxy"
 
 
 def test_a_project_that_plays_nothing_says_so(project, capfd):

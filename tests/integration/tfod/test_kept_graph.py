@@ -124,7 +124,10 @@ def test_the_best_checkpoint_is_served(kept, fit):
     for seen, other in zip(ours, see(TfodTrainer().serve(work)), strict=True):
         np.testing.assert_allclose(seen.scores, other.scores, atol=1e-5)
         np.testing.assert_allclose(seen.boxes, other.boxes, atol=0.01)
+    stale = kept.serve(work)
     others = see(kept.serve(fit(kept, 1, "other")))
+    with pytest.raises(RuntimeError, match=f"weights of {work} has others"):
+        see(stale)
     assert any(
         len(seen) != len(other) or not np.allclose(seen.scores, other.scores, atol=1e-3)
         for seen, other in zip(ours, others, strict=True)

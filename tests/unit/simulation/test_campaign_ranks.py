@@ -85,6 +85,12 @@ def test_too_little_in_common_is_said():
         rank_agreement(flat(LEVELS), apart)
 
 
+def test_campaigns_on_other_films_are_told_apart():
+    others = [replace(p, boxes=p.boxes + 1) if p.seed == 1 else p for p in flat(LEVELS)]
+    with pytest.raises(EvaluationError, match=r"with seed 1 .* not on the same films"):
+        rank_agreement(flat(LEVELS), others)
+
+
 def test_points_are_read_as_they_were_written(tmp_path):
     points, _ = campaign(seeds=2, rounds=3)
     path = tmp_path / "points.csv"
