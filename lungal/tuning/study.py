@@ -5,8 +5,10 @@ mixes data, spaces or seeds. Each process waits for the others' last trials, so 
 see the same winner.
 """
 
+import random
 import re
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ STARTUP_TRIALS = 2
 """Trials that are never pruned: a median of less says nothing."""
 RETRIES = 3
 """How often a trial whose process died is tried again."""
+OPENINGS = 20
+"""How often to open a storage that other workers are making at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +147,28 @@ def _connect(storage: str, heartbeat_seconds: int) -> RDBStorage:
     local = storage.startswith("sqlite:///")
     if local:
         Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(
-        storage,
-        # Workers queue for SQLite's lock instead of failing on it.
-        engine_kwargs={"connect_args": {"timeout": 60}} if local else None,
-        heartbeat_interval=heartbeat_seconds,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
-    )
+    for opening in range(1, OPENINGS + 1):
+        try:
+            return RDBStorage(
+                storage,
+                # Workers queue for SQLite's lock instead of failing on it.
+                engine_kwargs={"connect_args": {"timeout": 60}} if local else None,
+                heartbeat_interval=heartbeat_seconds,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+            )
+        except sqlalchemy.exc.DBAPIError as error:
+            if opening == OPENINGS or not _lost_a_race(error):
+                raise
+            time.sleep(random.uniform(0.1, 1.0))  # noqa: S311  not all at once again
+    raise AssertionError("the last opening returns or raises")
+
+
+def _lost_a_race(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """Return whether another worker made the storage's tables while this one was about to.
+
+    Optuna looks which of them are missing and then makes them, without a lock.
+    """
+    return isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
 
 
 class SeededByNumber(optuna.samplers.BaseSampler):

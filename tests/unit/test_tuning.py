@@ -3,7 +3,9 @@
 import functools
 import math
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,27 @@ def test_unreachable_storage_is_one_line_without_the_password(tmp_path: Path, st
         )
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_workers_that_make_the_storage_at_once_all_get_it(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def start(_: int) -> Outcome:
+        together.wait()
+        return search(
+            ToyTrainer().fit,
+            BASE,
+            TuneParams(trials=1, space=SPACE),
+            data="d",
+            storage=f"sqlite:///{tmp_path}/tuning/study.db",
+            work=tmp_path / "work",
+            record=Log().record,
+            on_trial=lambda done, total: None,
+        )
+
+    with ThreadPoolExecutor(8) as workers:
+        outcomes = list(workers.map(start, range(8)))
+    assert len({outcome.winner.study for outcome in outcomes}) == 1
 
 
 def test_start_outside_of_the_space_is_still_tried(tmp_path: Path) -> None:

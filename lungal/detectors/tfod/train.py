@@ -62,8 +62,11 @@ class TfodTrainer:
         config = build_config(
             model, params, records=train, label_map=train / "label_map.pbtxt", bfloat16=bfloat16
         )
+        graph = self._find_graph(model, params)
+        if graph is None:
+            _forget(params.seed)  # not in the scope, which it would forget too
         with _precision(bfloat16=bfloat16), strategy.scope():
-            graph = self._take_graph(config, model, params, strategy)
+            graph = graph or self._make_graph(config, model, params, strategy)
             Loop(config, graph, progress).run(list(read_records(val)), on_step)
         return progress.best
 
@@ -91,19 +94,20 @@ class TfodTrainer:
 
         return look
 
-    def _take_graph(
+    def _find_graph(self, model: ModelParams, params: TrainParams) -> Graph | None:
+        self._served = None
+        if self._kept is None or self._kept[0] != _shape(model, params):
+            return None
+        return self._kept[1] if self._kept[1].knows(params.seed) else None
+
+    def _make_graph(
         self, config: Any, model: ModelParams, params: TrainParams, strategy: Any
     ) -> Graph:
-        self._served = None
         if not self._keep:
-            _forget(params.seed)
             return Graph(config, model, params, strategy)
         shape, initial = _shape(model, params), Initial()
         if self._kept is not None and self._kept[0] == shape:
-            if self._kept[1].knows(params.seed):
-                return self._kept[1]
             initial = self._kept[1].initial or initial
-        _forget(params.seed)
         self._kept = (shape, Graph(config, model, params, strategy, initial))
         return self._kept[1]
 
