@@ -8,7 +8,7 @@ from lungal.data.files import whole_folder
 from lungal.data.tfrecords import write_label_map
 from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.config import build_config
-from lungal.detectors.tfod.network import build_network, make_server, save_server, serve_mode
+from lungal.detectors.tfod.network import build_network, make_server, make_variables, save_server
 from lungal.detectors.tfod.progress import Progress
 from lungal.errors import DetectorError
 
@@ -53,10 +53,9 @@ def restore_best(work: Path) -> Restored:
     progress = Progress.load(work)
     config = build_config(progress.model, progress.params)
     network = build_network(config, training=False)
-    serve_mode(network)
+    make_variables(network, progress.model.input_size)
     server = make_server(network, progress.model.input_size)
     checkpoint, status = restore_weights(network, work)
-    server.__call__.get_concrete_function()  # makes the variables, which take their values now
     status.expect_partial().assert_existing_objects_matched()
     return Restored(config, network, server, checkpoint, progress.model.input_size)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lungal.detectors.tfod.network import as_batch, build_network, make_server, serve_mode
+from lungal.detectors.tfod.network import build_network, make_server, make_variables
 from lungal.detectors.tfod.weights import load_initial
 from lungal.params import ModelParams, TrainParams
 
@@ -58,7 +58,9 @@ class Graph:
         )
         self.rate = rate if callable(rate) else lambda: rate
         self.server = make_server(self.network, model.input_size)
-        self.train_step = tf.function(self._step_on_all_replicas)
+        # The API says in TensorFlow's words what depends on tensors: AutoGraph finds nothing to
+        # translate, and takes half of a short training's time to find it.
+        self.train_step = tf.function(self._step_on_all_replicas, autograph=False)
         self._make_variables(averaged=params.average_decay > 0)
 
     def knows(self, seed: int) -> bool:
@@ -91,13 +93,11 @@ class Graph:
         return [*self.optimizer.variables(), *(inner.variables() if inner is not None else ())]
 
     def _make_variables(self, *, averaged: bool) -> None:
-        import tensorflow as tf
-
-        serve_mode(self.network)
-        blank = np.zeros((1, *[self._model.input_size] * 2), np.uint8)
-        self.server(tf.constant(as_batch(list(blank))))
+        make_variables(self.network, self._model.input_size)
         if averaged:
             self.optimizer.shadow_copy(self.network)
+        # The first step would make them, and be traced a second time without the making.
+        self.optimizer._create_all_weights(self.network.trainable_variables)  # noqa: SLF001
 
     def _step_on_all_replicas(self, batches: Any) -> Any:
         import tensorflow as tf

@@ -115,7 +115,7 @@ class Loop:
         tf.random.set_seed(seed)
 
         def shard(context: Any) -> Any:
-            return inputs.train_input(
+            return tf.autograph.experimental.do_not_convert(inputs.train_input)(
                 train_config=self.config.train_config,
                 train_input_config=self.config.train_input_reader,
                 model_config=self.config.model,

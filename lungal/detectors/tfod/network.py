@@ -34,6 +34,22 @@ def serve_mode(network: Any) -> None:
     tf.keras.backend.set_learning_phase(0)
 
 
+def make_variables(network: Any, size: int) -> None:
+    """Give a network its variables, in serving mode (`serve_mode`).
+
+    What TensorFlow traces of a function that makes variables it traces twice, so that this is
+    done outside of any.
+
+    Args:
+        network: of `build_network`.
+        size: side of the square that it sees, pixels.
+    """
+    import tensorflow as tf
+
+    serve_mode(network)
+    network.predict(*network.preprocess(tf.zeros([1, size, size, 3])))
+
+
 def make_server(network: Any, size: int) -> Any:
     """Return a `tf.Module` with one tf.function: uint8 (N, size, size, 3) to the API's outputs.
 
@@ -49,9 +65,11 @@ def make_server(network: Any, size: int) -> Any:
 
     class Server(exporter_lib_v2.DetectionInferenceModule):  # type: ignore[misc]
         @tf.function(  # type: ignore[untyped-decorator]
-            input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "input_tensor")]
+            input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "input_tensor")],
+            autograph=False,
         )
         def __call__(self, input_tensor: Any) -> Any:
+            serve_mode(self._model)  # when this is traced, be it in the midst of a training
             images, shapes = self._model.preprocess(tf.cast(input_tensor, tf.float32))
             predictions = self._model.predict(images, shapes)
             # As the API's training does; its exporter leaves it out, so that decoding boxes fails.
