@@ -25,7 +25,7 @@ from lungal.tracking import (
     git_tags,
     tracking_uri,
 )
-from lungal.tracking.tracker import Context, Status
+from lungal.tracking.run import Context, Status
 from pipelines.examined import read_model_run
 from pipelines.stage import PATHS
 

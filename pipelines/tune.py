@@ -12,7 +12,7 @@ from pathlib import Path
 from lungal.data.files import require
 from lungal.params import Params, TrainParams
 from lungal.tracking import Run, content_hash
-from lungal.tracking.tracker import Status
+from lungal.tracking.run import Status
 from lungal.tuning.study import Outcome, search, write_trials
 from lungal.tuning.winner import read_best as read_best
 from lungal.tuning.worker import Fit, OnStep

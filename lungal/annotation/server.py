@@ -8,10 +8,8 @@ the credentials that were drawn when it first started.
 import fcntl
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,25 +20,14 @@ import httpx
 import psutil
 
 from lungal.annotation.credentials import Credentials, keep, write_private
+from lungal.annotation.server_environment import install, switches, without_venv
 from lungal.errors import ServerError
 
 OnWait = Callable[[str, float], None]
 """Called while something takes long, with what it is and the seconds so far."""
 
 HOST = "127.0.0.1"
-PRIVATE_NETWORKS = (
-    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12"),
-    *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
-    *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "233.252.0.0/24", "240.0.0.0/4"),
-    *("::/128", "fc00::/7", "fe80::/10", "ff00::/8"),
-)
-"""Where the server may not send webhooks, nor ask for predictions: its own list, less 127.0.0.0/8
-and ::1."""
-LOCK_SECONDS = 3600
-"""How long a film that a reader has opened and left is kept from the others; the server's own
-default is a day, in which the last film in front of everybody who went home is nobody's."""
 DEFAULT_PORT = 8080
-SYNC = ("sync", "--project", "servers/label-studio", "--locked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +107,8 @@ class LocalServer:
             process = self._running()
             if process is None:
                 if not self.program.exists():
-                    self._install(told)
+                    told("installing Label Studio", 0.0)
+                    install(self.environment, self.variables)
                 process = self._spawn(_free_port(port))
             self._wait(process, timeout, told)
         return Status(_url(process.port), process.pid, healthy=True)
@@ -160,21 +148,6 @@ class LocalServer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _install(self, told: OnWait) -> None:
-        if not (self.environment / "uv.lock").exists():
-            raise ServerError(
-                f"{self.environment} is missing: the local server needs a checkout of lungal; "
-                "or give the address of another Label Studio with --url"
-            )
-        told("installing Label Studio", 0.0)
-        command = [*_uv(), "sync", "--project", str(self.environment), "--locked"]
-        done = subprocess.run(  # noqa: S603  our own command
-            command, capture_output=True, text=True, check=False, env=_without_venv(self.variables)
-        )
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ServerError(f"cannot install Label Studio: `uv {' '.join(SYNC)}` says: {last}")
-
     def _spawn(self, port: int) -> _Process:
         command = [str(self.program), "start", "--no-browser"]
         command += ["--internal-host", HOST, "--port", str(port)]
@@ -182,7 +155,7 @@ class LocalServer:
             child = subprocess.Popen(  # noqa: S603  our own command
                 command,
                 cwd=self.folder,
-                env={**_without_venv(self.variables), **self._switches(port)},
+                env=self._variables(port),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -193,36 +166,11 @@ class LocalServer:
         write_private(self._state, json.dumps(asdict(process)))
         return process
 
-    def _switches(self, port: int) -> dict[str, str]:
-        who = self.credentials()
-        return {
-            "HOST": _url(port),
-            "LABEL_STUDIO_BASE_DATA_DIR": str(self.folder / "data"),
-            "LABEL_STUDIO_USERNAME": who.username,
-            "LABEL_STUDIO_PASSWORD": who.password,
-            "LABEL_STUDIO_USER_TOKEN": who.token,
-            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.document_root),
-            **self._storage(),
-            # It may call this machine, where predictions are served and pulls listen, and nothing
-            # else that is private.
-            "USE_DEFAULT_BANNED_SUBNETS": "false",
-            "USER_ADDITIONAL_BANNED_SUBNETS": ",".join(PRIVATE_NETWORKS),
-            "TASK_LOCK_TTL": str(LOCK_SECONDS),
-            "COLLECT_ANALYTICS": "false",
-            "LATEST_VERSION_CHECK": "false",
-            "SENTRY_DSN": "",
-            "FRONTEND_SENTRY_DSN": "",
-        }
-
-    def _storage(self) -> dict[str, str]:
-        # An address of storage that comes with a project would be refused if it is a private one;
-        # what the server itself is started with is trusted.
-        told = self.variables
-        endpoint = told.get("AWS_ENDPOINT_URL_S3") or told.get("AWS_ENDPOINT_URL")
-        return {"S3_ENDPOINT": endpoint} if endpoint and "S3_ENDPOINT" not in told else {}
+    def _variables(self, port: int) -> dict[str, str]:
+        given = switches(
+            self.credentials(), _url(port), self.folder / "data", self.document_root, self.variables
+        )
+        return without_venv(self.variables) | given
 
     def _wait(self, process: _Process, timeout: float, told: OnWait) -> None:
         try:
@@ -288,23 +236,6 @@ def _free_port(port: int) -> int:
                 f"port {port} of {HOST} is taken; choose another with --port, or 0 for a free one"
             ) from None
         return int(probe.getsockname()[1])
-
-
-def _uv() -> list[str]:
-    if path := shutil.which("uv"):
-        return [path]
-    module = [sys.executable, "-m", "uv"]
-    found = subprocess.run([*module, "--version"], capture_output=True, check=False)  # noqa: S603
-    if found.returncode == 0:
-        return module
-    raise ServerError(
-        f"Label Studio is not installed and uv is not found; install uv, then: uv {' '.join(SYNC)}"
-    )
-
-
-def _without_venv(variables: Mapping[str, str]) -> dict[str, str]:
-    # Ours would be mistaken for the server's.
-    return {k: v for k, v in variables.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH"}}
 
 
 def _signal(send: Callable[[], None]) -> None:

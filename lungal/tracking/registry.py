@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lungal.errors import ServerError
+from lungal.tracking.connection import connect, without_secrets
 from lungal.tracking.models import MODEL_VERSION, REGISTERED_MODEL
 from lungal.tracking.outbox import Away
-from lungal.tracking.store import connect, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,19 +1,14 @@
 """The MLflow side of the outbox: writes entries to a tracking server or database."""
 
 import json
-import logging
-import os
-import re
-import socket
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from lungal.tracking import models
+from lungal.tracking.connection import connect, without_secrets
 from lungal.tracking.entries import Entry
 from lungal.tracking.outbox import Away, Rejected
 
@@ -22,18 +17,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "lungal"
 RUN_KEY = "lungal.run_key"
-PROBE_SECONDS = 3.0
-"""How long a server may take to accept a connection before it counts as away."""
-
-MANNERS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-"""MLflow waits minutes by default. The outbox does the waiting, so that training need not."""
-
 REFUSALS = {
     "BAD_REQUEST",
     "INVALID_PARAMETER_VALUE",
@@ -41,50 +24,6 @@ REFUSALS = {
     "RESOURCE_DOES_NOT_EXIST",
 }
 """Error codes that say the same tomorrow. All others may be the server's trouble of today."""
-
-
-def tracking_uri(root: Path, environ: Mapping[str, str]) -> str:
-    """Return MLFLOW_TRACKING_URI if set, else a database under the project's mlruns/."""
-    return environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/mlruns/mlflow.db"
-
-
-def without_secrets(uri: str) -> str:
-    """Return a URI fit for a message: no user, no password."""
-    return re.sub(r"//[^/@]*@", "//", uri)
-
-
-def connect(uri: str) -> "MlflowClient":
-    """Return an MLflow client that gives up soon and keeps quiet.
-
-    Raises:
-        Away: if the server does not accept connections.
-    """
-    _probe(uri)
-    for name, value in MANNERS.items():
-        os.environ.setdefault(name, value)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"mlflow\.")
-    try:
-        return MlflowClient(tracking_uri=uri)
-    except MlflowException as error:
-        raise Away(without_secrets(str(error))) from None
-
-
-def _probe(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https"):
-        return
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    try:
-        socket.create_connection((parts.hostname or "", port), PROBE_SECONDS).close()
-    except OSError as error:
-        raise Away(f"no connection to {parts.hostname}:{port}: {error.strerror or error}") from None
 
 
 class Store:

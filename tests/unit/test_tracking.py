@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from lungal.tracking import (
     Tracker,
+    connection,
     content_hash,
     dvc_hashes,
     dvc_tags,
     flush_outbox,
     git_tags,
-    store,
     tracking_uri,
 )
 from lungal.tracking.entries import MAX_VALUE, Entry, flatten
@@ -198,7 +198,7 @@ def test_server_that_is_away_is_left_alone_for_a_while(
         asked.append(now[0])
         raise Away("no")
 
-    monkeypatch.setattr(store, "_probe", probe)
+    monkeypatch.setattr(connection, "_probe", probe)
     tracker = Tracker(NOWHERE, tmp_path, cool_down=30, clock=lambda: now[0])
     run = tracker.open_round("k1", 1)
     for second in range(1, 100):
@@ -220,7 +220,7 @@ def test_flush_outbox_asks_a_dead_server_once(
         asked.append(uri)
         raise Away("no")
 
-    monkeypatch.setattr(store, "_probe", probe)
+    monkeypatch.setattr(connection, "_probe", probe)
     report = flush_outbox(tmp_path, NOWHERE)
     assert (report.sent, report.waiting, report.why) == (0, 3, "no")
     assert asked == [NOWHERE]

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lungal.tracking.store import connect
+    from lungal.tracking.connection import connect
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     connect(f"sqlite:///{path}").search_experiments()

@@ -14,7 +14,7 @@ import pytest
 
 from lungal.errors import ServerError
 from lungal.tracking import MlflowRegistry, Tracker, flush_outbox
-from lungal.tracking.store import connect
+from lungal.tracking.connection import connect
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 from lungal.data.images import encode_png
 from lungal.params import DetectParams
 from lungal.tracking import MlflowRegistry, Run, Tracker
+from lungal.tracking.connection import connect
 from lungal.tracking.entries import Entry
-from lungal.tracking.store import Store, connect
+from lungal.tracking.store import Store
 
 
 @pytest.fixture
