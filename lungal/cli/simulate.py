@@ -28,7 +28,8 @@ def simulate(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="ci | phantom | phantom_proxy | nih: a campaign that came with lungal. "
+            help="ci | phantom | phantom_proxy | nih | nih_trainer: a campaign that came with "
+            "lungal. "
             "Without it: the section `simulate` of params.yaml, on this project's films."
         ),
     ] = None,
