@@ -100,7 +100,8 @@ def set_up(params: Params) -> Campaign:
         params.simulate.members,
         WORK / "trainings",
     )
-    return Campaign(trainings, params.simulate, params.evaluate.working_iou)
+    looks = frozenset().union(*(arm.looks for arm in arms_of(params)))
+    return Campaign(trainings, params.simulate, params.evaluate.working_iou, looks)
 
 
 def build_learner(params: Params, films: Films) -> Learner:

@@ -42,8 +42,8 @@ class Contradiction:
     about: one finding that was overlooked is enough. The label's no is weighed like its yes, as a
     class that readers disagree about makes both unsure.
 
-    Of a film without report nothing can be said: it comes right after those with one, or, without
-    detections as well, where `without_detections` says.
+    Of a film without report nothing can be said: it comes with those whose report and detector
+    agree to the full, or, without detections as well, where `without_detections` says.
     """
 
     aggregation: Aggregation  # its threshold, policy and class weights; not its aggregate

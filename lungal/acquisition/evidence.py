@@ -1,8 +1,8 @@
 """What may be known of a film before a radiologist has read it. Never its truth."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lungal.records import CLASSES, Detections
@@ -33,22 +33,31 @@ class Evidence:
         )
 
     def of_class(self, label: int) -> "Evidence":
-        """Return the same as if there were one finding alone, an index into CLASSES."""
+        """Return the same as if there were one finding alone, an index into CLASSES.
+
+        A box of it is then in doubt for its score as this finding, not for what else it may be.
+        """
         named = None if self.findings is None else self.findings & {CLASSES[label]}
         return Evidence(
-            _kept(self.detections, self.detections.labels == label),
-            tuple(_kept(view, view.labels == label) for view in self.views),
-            tuple(_kept(member, member.labels == label) for member in self.committee),
+            _only(self.detections, label),
+            tuple(_only(view, label) for view in self.views),
+            tuple(_only(member, label) for member in self.committee),
             named,
         )
 
 
-def _kept(detections: Detections, keep: NDArray[Any]) -> Detections:
-    per_class = detections.class_scores
+def _only(detections: Detections, label: int) -> Detections:
+    keep, per_class = detections.labels == label, detections.class_scores
     return replace(
         detections,
         boxes=detections.boxes[keep],
         scores=detections.scores[keep],
         labels=detections.labels[keep],
-        class_scores=None if per_class is None else per_class[keep],
+        class_scores=None if per_class is None else _without_others(per_class[keep], label),
     )
+
+
+def _without_others(class_scores: NDArray[np.float32], label: int) -> NDArray[np.float32]:
+    alone = np.zeros_like(class_scores)
+    alone[:, label] = class_scores[:, label]
+    return alone

@@ -62,14 +62,17 @@ def entropy(evidence: Evidence) -> list[Doubt]:
     """Return the entropy in bits of the class of each detection that is most in doubt.
 
     Each class of the detector is a question of its own, answered with yes by p, so that a box has
-    an entropy h(p) = -p log2 p - (1 - p) log2 (1 - p) for each class; the largest counts. Where
-    the scores of the other classes are not known, the box's own counts. Binary entropy of a box:
-    Yang, Huang & Crowley 2024, "Plug and Play Active Learning for Object Detection" (PPAL).
+    an entropy h(p) = -p log2 p - (1 - p) log2 (1 - p) for each class; the largest counts, as a
+    doubt about its class. Where the scores of the other classes are not known, the box's own
+    counts. Binary entropy of a box: Yang, Huang & Crowley 2024, "Plug and Play Active Learning for
+    Object Detection" (PPAL), who ask for the box's own class alone.
     """
     found = evidence.detections
-    scores = found.scores[:, None] if found.class_scores is None else found.class_scores
-    bits = binary_entropy(scores)
-    return _doubts(found, bits.max(axis=1).tolist() if len(found) else [])
+    if found.class_scores is None or not len(found):
+        return _doubts(found, binary_entropy(found.scores).tolist())
+    bits = binary_entropy(found.class_scores)
+    most = bits.argmax(axis=1)
+    return [Doubt(float(row[label]), int(label)) for row, label in zip(bits, most, strict=True)]
 
 
 def margin(evidence: Evidence) -> list[Doubt]:

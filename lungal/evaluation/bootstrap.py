@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lungal.boxes import IntArray
 from lungal.errors import EvaluationError
 from lungal.evaluation.matching import match_films, match_films_at
 from lungal.evaluation.precision_recall import Weights, macro, precision_recall_curves
@@ -35,11 +36,15 @@ class Interval(NamedTuple):
 
 
 def macro_ap_at(iou: float) -> Metric:
-    """Return the metric "macro AP at this IoU"; a draw without a class averages over the others."""
+    """Return the metric "macro AP at this IoU"; a draw without a class averages over the others.
+
+    A draw without any box has no AP (NaN).
+    """
 
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
-        curves = precision_recall_curves(match_films(truths, detections, iou))
-        return lambda weights: np.array([macro(curves(weights))])
+        matches = match_films(truths, detections, iou)
+        curves = precision_recall_curves(matches)
+        return lambda weights: np.array([_macro_of_draw(curves(weights), matches.truths, weights)])
 
     return prepare
 
@@ -53,15 +58,23 @@ def class_ap_over(ious: Sequence[float]) -> Metric:
     """Return the metric "macro AP, then AP of each class", each averaged over several IoUs."""
 
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
-        at = [precision_recall_curves(m) for m in match_films_at(truths, detections, ious)]
+        matched = match_films_at(truths, detections, ious)
+        at = [precision_recall_curves(matches) for matches in matched]
 
         def statistic(weights: Weights) -> NDArray[np.float64]:
             curves = np.mean([of_iou(weights) for of_iou in at], axis=0)
-            return np.append(macro(curves), curves.mean(axis=1))
+            macro_ap = _macro_of_draw(curves, matched[0].truths, weights)
+            return np.append(macro_ap, curves.mean(axis=1))
 
         return statistic
 
     return prepare
+
+
+def _macro_of_draw(curves: Weights, boxes: IntArray, weights: Weights) -> float:
+    # Films without any box that were drawn alone say nothing; all films as they are, 0 (`macro`).
+    drawn = bool((weights != 1).any())
+    return float("nan") if drawn and not (weights @ boxes).any() else macro(curves)
 
 
 def weighted_ap_over(ious: Sequence[float]) -> Metric:

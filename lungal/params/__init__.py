@@ -4,6 +4,7 @@ Sections that depend on the machine (model, train, tune) stand under `profiles`;
 one. All profiles are checked on every load, so that a typing error does not wait for the GPU.
 """
 
+from lungal.params.choosing import ALL_LABELS as ALL_LABELS
 from lungal.params.choosing import CONTROLS as CONTROLS
 from lungal.params.choosing import QueueParams as QueueParams
 from lungal.params.choosing import SelectParams as SelectParams

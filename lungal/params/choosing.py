@@ -7,6 +7,10 @@ from pydantic import Field
 from lungal.params.section import Fraction, Positive, Section
 
 CONTROLS = ("shuffled", "oracle")
+CHANCE = ("random", "stratified_random")
+"""Arms of a simulation that need no model: what the others are compared with."""
+ALL_LABELS = "full"
+"""Not an arm: what is trained on all labels at once."""
 """What an arm of a simulation may be that is no way of choosing, but shows that the others are."""
 
 

@@ -7,7 +7,14 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from lungal.errors import ParamsError, UnknownNameError
-from lungal.params.choosing import CONTROLS, QueueParams, SelectParams, SimulateParams
+from lungal.params.choosing import (
+    ALL_LABELS,
+    CHANCE,
+    CONTROLS,
+    QueueParams,
+    SelectParams,
+    SimulateParams,
+)
 from lungal.params.detector import (
     CrossfitParams,
     DetectParams,
@@ -75,12 +82,25 @@ class Params(Section):
                 self._arm(name)
             except ValidationError as error:
                 raise ValueError(f"simulate.arms.{name}: {_one_line(error)}") from None
-            control = self.simulate.arms[name].get("control", "shuffled")
-            if control not in CONTROLS:
-                raise ValueError(
-                    f"simulate.arms.{name}.control is {control!r}, not {' or '.join(CONTROLS)}"
-                )
+            if wrong := self._contradiction(name):
+                raise ValueError(f"simulate.arms.{name}{wrong}")
         return self
+
+    def _contradiction(self, name: str) -> str | None:
+        """Say what of an arm does not go with its name, by which the verdict knows its role."""
+        changes = self.simulate.arms[name]
+        selector, control = self._arm(name).selector, changes.get("control")
+        if control is not None and control not in CONTROLS:
+            return f".control is {control!r}, not {' or '.join(CONTROLS)}"
+        if control is not None and selector != "topk":
+            return f" is a control, which goes by scores alone: selector is {selector!r}, not topk"
+        if control != (name if name in CONTROLS else None):
+            return f".control is {control!r}: the arms {' and '.join(CONTROLS)} are the controls"
+        if name in CHANCE and selector != name:
+            return f".selector is {selector!r}: an arm of this name chooses by lot"
+        if name == ALL_LABELS:
+            return ": the arm of this name is trained on all labels, and is always played"
+        return None
 
     def _arm(self, name: str) -> SelectParams:
         changes = {k: v for k, v in self.simulate.arms[name].items() if k != "control"}

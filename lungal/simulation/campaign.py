@@ -38,15 +38,18 @@ class Campaign:
         params: rounds, films a round, overlaps of the score.
         iou: overlap from which a detection is right, where scores are calibrated and where the
             oracle counts mistakes.
+        looks: other looks at the pool that any of the arms needs. The first detector of a seed,
+            which is every arm's, takes all of them: trained a second time it would be another.
     """
 
     trainings: Trainings
     params: SimulateParams
     iou: float
+    looks: frozenset[str] = frozenset()
 
     def start(self, seed: int) -> None:
         """Train what all arms of a seed start from."""
-        self.trainings.observe(self.initial(seed), seed=seed, looks=())
+        self.trainings.observe(self.initial(seed), seed=seed, looks=self.looks)
 
     def play(self, arm: Arm, seed: int, on_round: Callable[[], None] = lambda: None) -> Chain:
         """Play one arm.
@@ -64,7 +67,8 @@ class Campaign:
         points: list[Point] = []
         picks: list[Pick] = []
         for number in range(self.params.rounds + 1):
-            sight = self.trainings.observe(labelled, seed=seed, looks=arm.looks)
+            looks = arm.looks if number else arm.looks | self.looks
+            sight = self.trainings.observe(labelled, seed=seed, looks=looks)
             points.append(self._judge(sight, arm.name, seed, number, seconds))
             if number:
                 on_round()

@@ -13,15 +13,19 @@ from lungal.simulation.arms import Arm
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.results import FULL, Chain, Pick, Point
 
+CODE = 2
+"""Counted up with every change of the code that changes what a campaign comes to."""
+
 
 def chain_name(campaign: Campaign, arm: Arm | None, seed: int) -> str:
     """Return a name for the campaign of an arm (None: of all labels) that no other has.
 
-    It ends in a hash of all that the campaign depends on, the truth included, so that a file of
-    this name found anywhere need not be played again.
+    It ends in a hash of all that the campaign depends on, the truth and the code's count (CODE)
+    included, so that a file of this name found anywhere need not be played again.
     """
     trainings, params = campaign.trainings, campaign.params
     parts: list[Any] = [
+        CODE,
         trainings.learner.key,
         seed,
         [trainings.films.train, trainings.films.val, trainings.films.test],
@@ -33,8 +37,9 @@ def chain_name(campaign: Campaign, arm: Arm | None, seed: int) -> str:
         reports = {name: sorted(found) for name, found in trainings.films.reports.items()}
         chosen = arm.select.model_dump(mode="json", exclude={"seed"})
         reading = [trainings.reader.draw_threshold, trainings.reader.max_boxes]
-        looks = [trainings.views if "views" in arm.looks else (), trainings.members]
+        looks = [sorted(arm.looks), sorted(campaign.looks), trainings.views, trainings.members]
         parts += [chosen, arm.control, params.rounds, params.initial, reports, reading, looks]
+        parts += [trainings.films.patients, trainings.films.sizes]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     return f"{FULL if arm is None else arm.name}-{seed}-{digest}.json"
 

@@ -42,4 +42,11 @@ def notes(
     if len(set(ends.values())) > 1:
         told = ", ".join(f"{arm} {rounds - 1}" for arm, rounds in ends.items())
         found.append(f"Arms were played for unequal numbers of rounds: {told}.")
+    for arm, of_arm in curves.items():
+        lengths = {len(one.budgets) - 1 for one in of_arm.values()}
+        if len(lengths) > 1:
+            found.append(
+                f"{arm} was played for {min(lengths)} to {max(lengths)} rounds, by seed: only the "
+                f"first {min(lengths)} are judged."
+            )
     return found

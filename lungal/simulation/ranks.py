@@ -8,9 +8,10 @@ import numpy as np
 from scipy import stats
 
 from lungal.errors import EvaluationError
+from lungal.params import CONTROLS
 from lungal.simulation.comparison import areas
 from lungal.simulation.curves import Floats, learning_curves
-from lungal.simulation.inference import UNKNOWN, Bounds
+from lungal.simulation.inference import UNKNOWN, Bounds, tail
 from lungal.simulation.results import FULL, Point
 
 LEAST_ARMS = 3
@@ -20,7 +21,7 @@ DRAWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class RankAgreement:
-    """Spearman's rank correlation of two campaigns over the arms that both played."""
+    """Spearman's rank correlation of two campaigns over the ways of choosing that both played."""
 
     rho: float  # in [-1, 1]; NaN where all arms of one are equal
     interval: Bounds  # NaN where a campaign has a single seed
@@ -32,9 +33,10 @@ def rank_agreement(
 ) -> RankAgreement:
     """Compare how two campaigns rank their arms by AUBC in films, mean over seeds.
 
-    Spearman 1904; the interval is that of a bootstrap over the seeds of each, which leaves the arms
-    as they are. It takes the arms' order as the only question: that both detectors need the same
-    number of films is not said.
+    Spearman 1904; the interval is that of a bootstrap over the seeds of each, made wider for few
+    (`inference.tail`), which leaves the arms as they are. The controls do not count: any detector
+    tells the oracle from the rest. It takes the arms' order as the only question: that both
+    detectors need the same number of films is not said.
 
     Args:
         points: of a campaign.
@@ -42,13 +44,13 @@ def rank_agreement(
         level: of the interval.
 
     Raises:
-        EvaluationError: if they share fewer than three arms, no seed has all of these, or a seed
-            starts from other films.
+        EvaluationError: if they share fewer than three arms or no seed, no seed has all arms, or a
+            seed starts from other films.
     """
     mine, theirs = list(points), list(others)
     _check_start(mine, theirs)
     played = [{point.arm for point in each if point.round} for each in (mine, theirs)]
-    arms = tuple(sorted(set.intersection(*played)))
+    arms = tuple(sorted(set.intersection(*played) - {*CONTROLS}))
     if len(arms) < LEAST_ARMS:
         raise EvaluationError(
             f"two campaigns that share {len(arms)} arm(s) cannot be ranked against each other; "
@@ -65,7 +67,13 @@ def _check_start(points: list[Point], others: list[Point]) -> None:
         {p.seed: (p.films, p.boxes) for p in each if p.round == 0 and p.arm != FULL}
         for each in (points, others)
     )
-    for seed in sorted(set(mine) & set(theirs)):
+    shared = sorted(set(mine) & set(theirs))
+    if not shared:
+        raise EvaluationError(
+            "the two campaigns share no seed, so that nothing says whether they are on the same "
+            "films"
+        )
+    for seed in shared:
         if mine[seed] != theirs[seed]:
             raise EvaluationError(
                 f"with seed {seed} one campaign starts from {mine[seed][0]} films with "
@@ -95,7 +103,8 @@ def _interval(tables: list[Floats], level: float) -> Bounds:
     known = [draw for draw in draws if not math.isnan(draw)]
     if not known:
         return UNKNOWN, UNKNOWN
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    out = tail(level, min(table.shape[1] for table in tables))
+    low, high = np.quantile(known, [out, 1 - out]).tolist()
     return low, high
 
 

@@ -46,7 +46,11 @@ class Saving:
     measured: Range
     interval: Bounds  # infinite, or 1 above, where draws set no bound
     together: Bounds  # the same for all arms of the comparison at once
-    censored: float  # share of draws in which not both got there
+    censored: float  # share of draws in which the saving is no number
+    seeds: int
+    widest: bool
+    """Whether `together` ends at the worst draw there is: with so few seeds a wider interval would
+    be needed and cannot be had, and it misses more often than its level says."""
 
     @property
     def text(self) -> str:
@@ -141,18 +145,15 @@ def savings(
     seeds = len(arm)
     stacks = stack(arm), stack(reference)
     cost, of_reference = _costs(stacks, full, share, np.full(seeds, 1 / seeds))
-    found = [
-        (saving(*costs), all(one.exact for one in costs))
-        for costs in (_costs(stacks, full, share, weights) for weights in draws.shares)
-    ]
-    lows = np.array([one.low for one, _ in found])
-    highs = np.array([one.high for one, _ in found])
+    found = [saving(*_costs(stacks, full, share, weights)) for weights in draws.shares]
+    lows = np.array([one.low for one in found])
+    highs = np.array([one.high for one in found])
 
     def bounds(at: float) -> Bounds:
         out = tail(at, seeds)
         return quantile(lows, draws.chances, out), quantile(highs, draws.chances, 1 - out)
 
-    known = np.array([both for _, both in found])
+    known = np.array([one.exact for one in found])
     return Saving(
         share * float(full.mean()),
         cost,
@@ -161,6 +162,8 @@ def savings(
         bounds(level),
         bounds(together(level, arms)),
         float(draws.chances[~known].sum()),
+        seeds,
+        seeds > 1 and tail(together(level, arms), seeds) <= draws.chances.min(),
     )
 
 

@@ -44,7 +44,7 @@ class Suggestion:
 
     arm: str
     films: float  # labelled so far
-    batch: float  # films of the next batch: as many as the last
+    batch: float  # films of the next batch: as many as the most of those before
     law: PowerLaw | None  # None: too few rounds
     gain: float  # predicted, of the next batch; NaN without a law
     upper: float  # end of its one-sided interval
@@ -113,7 +113,8 @@ def suggest(
     budgets, scores = stack(curves)
     mean = Curve(budgets.mean(axis=0), scores.mean(axis=0))
     films, rounds = float(mean.budgets[-1]), len(mean.budgets)
-    batch = films - float(mean.budgets[-2]) if rounds > 1 else UNKNOWN
+    # The last may have been what was left of the pool, which gains little for that.
+    batch = float(np.diff(mean.budgets).max()) if rounds > 1 else UNKNOWN
     if rounds < LEAST or mean.budgets[0] <= 0:
         reason = f"{rounds} rounds are too few to fit a curve to; {LEAST} are enough"
         return Suggestion(arm, films, batch, None, UNKNOWN, UNKNOWN, None, reason)

@@ -4,10 +4,12 @@ What it saw is kept by a hash of what it learnt from: arms that stand at the sam
 and a campaign that was killed goes on where it was.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +56,12 @@ class Trainings:
         truths = self.reader.tell(list(labelled))
         val = self.reader.tell(self.films.val)
         folder = self.folder / self._key(truths, val, seed, looks)
-        if not folder.exists():
-            write_sight(folder, self._look(truths, val, seed, looks, folder.with_suffix(".work")))
-            shutil.rmtree(folder.with_suffix(".work"), ignore_errors=True)
+        # Two arms may choose the same films at the same time: the second waits for the first.
+        with _alone(folder.with_suffix(".lock")):
+            if not folder.exists():
+                work = folder.with_suffix(".work")
+                write_sight(folder, self._look(truths, val, seed, looks, work))
+                shutil.rmtree(work, ignore_errors=True)
         return read_sight(folder)
 
     def _look(
@@ -127,3 +132,11 @@ class Trainings:
             digest.update(truth.boxes.tobytes())
             digest.update(truth.labels.tobytes())
         return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

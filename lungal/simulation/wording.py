@@ -17,20 +17,23 @@ def headline(verdict: Verdict) -> str:
     paid = PAID_IN[verdict.rules.currency]
     if verdict.reference is None:
         return "Nothing can be concluded: there is nothing to compare with."
-    best = _best(verdict)
-    if best is None:
-        return f"Nothing can be concluded: nothing was compared with {verdict.reference}."
-    if best.unknown:
-        return (
-            f"Nothing can be concluded from one seed; {best.arm} came out ahead of the other "
-            "strategies in it."
-        )
     if verdict.shown:
         arm = verdict.shown[0]
         return f"{arm} saves {paid}: {_saves(verdict, arm)}."
+    compared = _compared(verdict)
+    if not compared:
+        return f"Nothing can be concluded: nothing was compared with {verdict.reference}."
+    tested = [one for one in compared if not one.unknown]
+    if not tested:
+        return (
+            f"Nothing can be concluded from one seed; {compared[0].arm} came out ahead of the "
+            "other strategies in it."
+        )
     none = f"No strategy was shown to save {paid} against {verdict.reference}"
-    if best.p_holm <= 1 - verdict.rules.level and best.difference > 0:
-        return f"{none}, although {best.arm} learns faster: {_faster(verdict, best)}."
+    faster = [one for one in tested if one.p_holm <= 1 - verdict.rules.level and one.difference > 0]
+    if faster:
+        return f"{none}, although {faster[0].arm} learns faster: {_faster(verdict, faster[0])}."
+    best = tested[0]
     return f"{none}; the best, {best.arm}, differs from it by {_faster(verdict, best)}."
 
 
@@ -45,10 +48,11 @@ def remarks(verdict: Verdict) -> list[str]:
     return found
 
 
-def _best(verdict: Verdict) -> Comparison | None:
+def _compared(verdict: Verdict) -> list[Comparison]:
+    """Return the comparisons with the reference, the best arm's first."""
     found = [verdict.comparison(arm) for arm in verdict.candidates]
     known = [one for one in found if one is not None and not math.isnan(one.difference)]
-    return max(known, key=lambda one: one.difference, default=None)
+    return sorted(known, key=lambda one: -one.difference)
 
 
 def _saves(verdict: Verdict, arm: str) -> str:
@@ -58,7 +62,9 @@ def _saves(verdict: Verdict, arm: str) -> str:
     rules = verdict.rules
     fewer = "less" if rules.currency == "seconds" else "fewer"
     start = "at least " if not saved.measured.exact else ""
-    seeds = f"{len(verdict.seeds)} seeds"
+    seeds = f"{saved.seeds} seeds"
+    if saved.widest:
+        seeds += ", the widest that so few can give"
     return (
         f"it reaches {percent(rules.share)} of the full-label score with {start}"
         f"{percent(saved.measured.low)} {fewer} {PAID_IN[rules.currency]} than "

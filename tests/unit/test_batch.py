@@ -229,7 +229,10 @@ def test_any_candidates(budget, pool, known, disputed, suspicious, controls, rer
 
 @pytest.mark.parametrize(
     ("count", "fraction", "due"),
-    [(20, 0.1, 2), (25, 0.1, 3), (15, 0.1, 2), (14, 0.1, 1), (100, 0.29, 29), (0, 0.5, 0)],
+    [
+        *((20, 0.1, 2), (25, 0.1, 3), (15, 0.1, 2), (14, 0.1, 1), (100, 0.29, 29), (0, 0.5, 0)),
+        *((45, 0.7, 32), (25, 0.58, 15), (50, 0.29, 15)),  # halves that binary numbers miss
+    ],
 )
 def test_shares(count, fraction, due):
     assert share(count, fraction) == due

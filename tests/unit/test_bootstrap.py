@@ -53,6 +53,14 @@ def test_the_interval_is_that_of_copied_films(films):
     assert low < value < high
 
 
+@pytest.mark.parametrize("metric", [macro_ap_at(0.4), class_ap_over([0.4, 0.5])])
+def test_a_draw_without_any_box_does_not_count(metric):
+    box = [[10, 10, 50, 50]]
+    truths = [truth("a", box, [0]), *(truth(name, [], []) for name in "bcd")]
+    found = [seen("a", box, [0], [0.9])]
+    assert interval(truths, found, metric, seed=0, draws=50) == pytest.approx((1, 1, 1))
+
+
 def test_the_weighted_ap_is_drawn_like_copied_films(films):
     truths, detections = films
     ious = (0.3, 0.4, 0.5)

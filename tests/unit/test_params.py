@@ -71,6 +71,30 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, change, said):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("cheat", {"control": "oracle"}, "arms.cheat.control is 'oracle': the arms shuffled and"),
+        ("oracle", {}, "arms.oracle.control is None"),
+        ("oracle", {"control": "shuffled"}, "arms.oracle.control is 'shuffled'"),
+        (
+            "oracle",
+            {"control": "orakel"},
+            "control is 'orakel', not shuffled or oracle",
+        ),
+        ("oracle", {"control": "oracle", "selector": "claspd"}, "selector is 'claspd', not topk"),
+        ("random", {}, "arms.random.selector is 'topk': an arm of this name chooses by lot"),
+        ("full", {"selector": "claspd"}, "arms.full: the arm of this name is trained on all"),
+    ],
+)
+def test_an_arm_is_what_its_name_says(tmp_path, name, changes, said):
+    path = changed(tmp_path, lambda raw: raw["simulate"]["arms"].update({name: changes}))
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_profile_lists_the_known_ones(tmp_path):
     path = changed(tmp_path, lambda raw: raw.update(profile="tpu"))
     with pytest.raises(UnknownNameError, match=r"unknown profile 'tpu'; known: demo, cpu, gpu"):

@@ -106,10 +106,21 @@ def test_entropy_is_that_of_the_class_most_in_doubt():
     # h(.1) = .469, h(.5) = 1, h(.9) = .469; of the second box only its own score is in question
     per_class = [[0.9, 0.5, 0.1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.1, 0, 1]]
     (one, other) = entropy(film(0.9, 0.1, per_class=per_class))
-    assert one == Doubt(1.0, 4)
+    assert one == Doubt(1.0, 1), "a doubt about the class it is about, not about the box's own"
     assert other.value == pytest.approx(0.4689956)
     assert other.label == 5
     assert [doubt.value for doubt in entropy(film(0.9, 0.5))] == pytest.approx([0.4689956, 1.0])
+
+
+def test_as_one_finding_a_box_is_in_doubt_about_that_alone():
+    # labels 4 and 5
+    per_class = [[0, 0, 0, 0, 0.95, 0.5, 0, 0], [0, 0, 0, 0, 0.2, 0.6, 0, 0]]
+    evidence = film(0.95, 0.6, per_class=per_class)
+    (alone,) = entropy(evidence.of_class(4))
+    assert alone.value == pytest.approx(float(binary_entropy(0.95)), abs=1e-6)
+    assert alone.label == 4
+    (other,) = margin(evidence.of_class(5))
+    assert other.value == pytest.approx(0.4, abs=1e-6), "what else it may be does not count"
 
 
 @given(st.floats(0, 1))

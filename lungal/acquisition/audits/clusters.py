@@ -1,6 +1,7 @@
 """Choices that stand for clusters."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from lungal.acquisition.audits.audited import Audited
 from lungal.acquisition.pool import Pool, need_embeddings
 from lungal.acquisition.selectors.ppal import FARTHEST
-from lungal.acquisition.selectors.typicality import NEIGHBOURS, clusters_of
+from lungal.acquisition.selectors.typicality import NEIGHBOURS, Clusters, clusters_of
 from lungal.acquisition.selectors.unit import unit_rows
 from lungal.boxes import FloatArray
 from lungal.errors import SelectionError
@@ -118,13 +119,13 @@ def audit_typicality(audited: Audited) -> None:
     unit = unit_rows(embeddings)
     patients = np.array(pool.patients)
     free = np.ones(len(pool), bool)
-    turns = [cluster for cluster in clusters.order if (clusters.of_film == cluster).any()]
+    turns = _turns(clusters, free)
     for place, film in enumerate(audited.films):
-        cluster = int(clusters.of_film[film])
-        if place < len(turns) and not audited.params.one_per_patient and cluster != turns[place]:
+        cluster, turn = int(clusters.of_film[film]), next(turns)
+        if cluster != turn:
             raise SelectionError(
                 f"film {pool.image_ids[film]} of cluster {cluster} was chosen when it was the turn"
-                f" of cluster {turns[place]}"
+                f" of cluster {turn}"
             )
         if audited.component(place, "cluster") != cluster:
             raise SelectionError(
@@ -133,6 +134,14 @@ def audit_typicality(audited: Audited) -> None:
             )
         _check_typical(audited, film, np.flatnonzero((clusters.of_film == cluster) & free), unit)
         free[patients == patients[film] if audited.params.one_per_patient else film] = False
+
+
+def _turns(clusters: Clusters, free: NDArray[np.bool_]) -> Iterator[int]:
+    """Yield whose turn it is, of the clusters that have a free film then."""
+    while free.any():
+        for cluster in clusters.order:
+            if ((clusters.of_film == cluster) & free).any():
+                yield cluster
 
 
 def _check_typical(

@@ -97,18 +97,20 @@ def k_medoids(distances: Distances, count: int) -> tuple[list[int], list[int]]:
     """Return the medoids of `count` clusters and the clusters' sizes.
 
     Each step lowers the sum of the distances to the medoids or ends the search, so that it ends.
+    A film that lies between two medoids, as films that share no class do, goes to the earlier film
+    of the two: the medoids are in the films' order, and which was found first does not matter.
 
     Args:
         distances: (N, N), symmetric; the search begins with the first film.
         count: at most N.
     """
-    medoids = _spread(distances, count)
+    medoids = sorted(_spread(distances, count))
     while True:
         nearest = _assign(distances, medoids)
-        moved = [
+        moved = sorted(
             _centre(distances, np.flatnonzero(nearest == place), medoid)
             for place, medoid in enumerate(medoids)
-        ]
+        )
         if moved == medoids:
             return medoids, np.bincount(nearest, minlength=count).tolist()
         medoids = moved

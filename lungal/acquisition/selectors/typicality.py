@@ -101,15 +101,15 @@ def typicality(films: FloatArray) -> NDArray[np.float64]:
     neighbours = max(1, min(NEIGHBOURS, len(films) // 2))
     if len(films) == 1:
         return np.ones(1)
-    squares = np.einsum("ne,ne->n", films, films)
+    precise = films.astype(np.float64)  # near twins differ less than float32 can tell
+    squares = np.einsum("ne,ne->n", precise, precise)
     mean = np.empty(len(films))
     step = max(1, BLOCK // len(films))
     for start in range(0, len(films), step):
         rows = slice(start, start + step)
-        apart = squares[rows, None] + squares - 2 * films[rows] @ films.T
+        apart = squares[rows, None] + squares - 2 * precise[rows] @ precise.T
         apart[np.arange(len(apart)), np.arange(start, start + len(apart))] = np.inf
         near = np.partition(apart, neighbours - 1, axis=1)[:, :neighbours]
         mean[rows] = np.sqrt(np.maximum(near, 0)).mean(axis=1)
-    return np.asarray(
-        1 / (mean + 1e-5)
-    )  # as in the authors' code: twins are not infinitely typical
+    # As in the authors' code: twins are not infinitely typical.
+    return np.asarray(1 / (mean + 1e-5))

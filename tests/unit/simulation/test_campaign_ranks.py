@@ -46,7 +46,7 @@ def test_it_is_spearman_s_of_the_arms(others, rho):
 
 
 def test_only_arms_and_seeds_that_both_played_count():
-    more = {**LEVELS, "oracle": 0.0, "full": 0.9}
+    more = {**LEVELS, "other": 0.0, "full": 0.9}
     found = rank_agreement(flat(more), [*flat(LEVELS), *points_of("ppal", 7, [0.0] * 3)])
     assert found.arms == tuple(sorted(LEVELS))
     assert found.rho == pytest.approx(1)
@@ -89,6 +89,19 @@ def test_campaigns_on_other_films_are_told_apart():
     others = [replace(p, boxes=p.boxes + 1) if p.seed == 1 else p for p in flat(LEVELS)]
     with pytest.raises(EvaluationError, match=r"with seed 1 .* not on the same films"):
         rank_agreement(flat(LEVELS), others)
+
+
+def test_campaigns_without_a_common_seed_are_refused():
+    others = [replace(p, seed=p.seed + 10) for p in flat(LEVELS)]
+    with pytest.raises(EvaluationError, match="share no seed"):
+        rank_agreement(flat(LEVELS), others)
+
+
+def test_controls_do_not_count():
+    told = {**LEVELS, "shuffled": 0.1, "oracle": 0.9}
+    other = dict(zip(told, [0.4, 0.3, 0.2, 0.1, 0.1, 0.9], strict=True))
+    found = rank_agreement(flat(told), flat(other))
+    assert found.arms == tuple(sorted(LEVELS))
 
 
 def test_points_are_read_as_they_were_written(tmp_path):

@@ -60,6 +60,14 @@ def test_noise_raises_the_bound_and_the_same_noise_alike(seeds):
     assert found == suggest("a", curves, **HOW)
 
 
+def test_what_was_left_of_the_pool_is_no_batch():
+    films = np.append(FILMS, FILMS[-1] + 3)
+    scores = 0.6 - 0.3 * (films / 60) ** -0.3
+    found = suggest("a", [Curve(films, scores)] * 3, **HOW | {"least_gain": 0.003})
+    assert found.batch == 40
+    assert found.stop is False
+
+
 def test_a_few_rounds_are_too_few():
     few = Curve(FILMS[: LEAST - 1], np.linspace(0.2, 0.4, LEAST - 1))
     found = suggest("a", [few] * 3, **HOW)

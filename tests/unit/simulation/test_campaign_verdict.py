@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from made_up_campaigns import SPEEDS, campaign, points_of
@@ -84,6 +85,34 @@ def test_one_seed_shows_nothing_and_says_so():
     assert all(check.passed is None for check in verdict.checks)
 
 
+def test_an_arm_of_one_seed_does_not_hide_what_others_show(played):
+    once = [p for p in played[0] if (p.arm, p.seed) == ("ppal", 0)]
+    lucky = [replace(p, arm="lucky", score=0.9) for p in once]
+    verdict = judge([*played[0], *lucky])
+    assert verdict.comparison("lucky").unknown
+    assert headline(verdict).startswith("claspd saves films")
+    assert "5 seeds, the widest that so few can give" in headline(verdict)
+
+
+def test_with_many_seeds_an_interval_is_as_wide_as_it_should_be():
+    verdict = judge(campaign(seeds=12)[0])
+    assert "12 seeds)" in headline(verdict)
+
+
+def test_the_surer_of_two_arms_is_named_where_the_better_one_is_chance():
+    rows = campaign({"stratified_random": 1.0, "ppal": 1.3, "claspd": 1.0}, noise=0.001)[0]
+    loud = [
+        replace(p, score=p.score + 0.09 * (p.seed - 1.2)) if p.arm == "claspd" and p.round else p
+        for p in rows
+        if p.arm != FULL
+    ]
+    verdict = judge(loud)
+    better = {arm: verdict.comparison(arm) for arm in verdict.candidates}
+    assert better["claspd"].difference > better["ppal"].difference
+    assert better["ppal"].p_holm < 0.05 < better["claspd"].p_holm
+    assert "although ppal learns faster" in headline(verdict)
+
+
 def test_a_missing_reference_gives_way_to_the_next():
     speeds = {arm: speed for arm, speed in SPEEDS.items() if arm != "stratified_random"}
     verdict = judge(campaign(speeds)[0])
@@ -119,6 +148,12 @@ def test_unequal_rounds_and_seeds_are_told(played):
     assert "ppal 5" in told
     assert "claspd was played for 4 seeds, stratified_random for 5" in told
     assert "No full-label detector of seed 2" in told
+
+
+def test_seeds_of_unequal_length_are_told(played):
+    points = [p for p in played[0] if not (p.seed == 1 and p.round > 3)]
+    told = " ".join(judge(points).notes)
+    assert "ppal was played for 3 to 6 rounds, by seed: only the first 3 are judged" in told
 
 
 def test_no_arm_is_an_error(played):

@@ -1,5 +1,8 @@
 """Campaigns: fair, blind to the truth, resumable, and controlled."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -133,6 +136,39 @@ def test_what_was_trained_once_is_not_trained_again(tmp_path):
     assert learnt[3:] == [20, 28], "the start is shared"
     assert campaign.play(ARMS[0], 0) == first
     assert len(learnt) == 5
+
+
+def test_arms_that_look_more_share_the_start_too(tmp_path):
+    campaign = make_campaign(tmp_path, views=("gamma_up",))
+    campaign = replace(campaign, looks=frozenset({"views", "committee"}))
+    learnt = campaign.trainings.learner.learnt
+    campaign.start(0)
+    first = len(learnt)
+    assert first == 3, "the detector and a committee of two"
+    for arm in (ARMS[0], *ARMS[8:10]):
+        campaign.play(arm, 0)
+    assert 12 not in learnt[first:]
+
+
+def test_two_that_need_the_same_training_do_not_train_twice(tmp_path):
+    campaign = make_campaign(tmp_path)
+    learner = campaign.trainings.learner
+    both, learn = threading.Barrier(2), learner.learn
+
+    def slowly(*given, **named):
+        time.sleep(0.2)
+        return learn(*given, **named)
+
+    learner.learn = slowly
+
+    def start(_):
+        both.wait()
+        return campaign.trainings.observe(campaign.initial(0), seed=0, looks=())
+
+    with ThreadPoolExecutor(2) as pool:
+        sights = list(pool.map(start, range(2)))
+    assert learner.learnt == [12]
+    assert len(sights[0].pool) == len(sights[1].pool) > 0
 
 
 def test_a_killed_campaign_goes_on_where_it_was(tmp_path):
