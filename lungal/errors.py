@@ -15,6 +15,7 @@
     ├── PromotionError              a promotion of a model that is not there
     ├── PseudonymError              no key, or a poor one, for the names of films and readers
     ├── DetectorError               a model folder, checkpoint or weight file that cannot be used
+    │   └── DivergedError           a training whose loss is no number any more
     └── ServerError                 Label Studio, MLflow or a download server does not answer
         └── TokenError              it answers, but not to us
 
@@ -98,6 +99,10 @@ class PseudonymError(LungalError):
 
 class DetectorError(LungalError):
     """A model folder, a checkpoint or initial weights that cannot be used."""
+
+
+class DivergedError(DetectorError):
+    """A training whose loss is no number any more."""
 
 
 class ServerError(LungalError):

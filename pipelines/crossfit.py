@@ -53,7 +53,7 @@ def crossfit(params: Params) -> None:
         write_detections(out, [])
         write_looks(PATHS.committee, [])
         return
-    tuned = read_best(PATHS.best).model_copy(update={"steps": params.crossfit.steps})
+    tuned = read_best(PATHS.best).of_steps(params.crossfit.steps)
     waiting = pool(labels) if params.crossfit.committee else None
     work = WORK / _key(folds, waiting, tuned, params)
     _forget_others(work)

@@ -18,7 +18,7 @@ from lungal.tuning.winner import read_best
 from pipelines.round_run import round_run
 from pipelines.stage import PATHS, progress, run
 
-WORK = Path("models/.training")
+WORK = Path("models/.training/train")
 """Checkpoints of an unfinished training: not an output, so that DVC leaves it to a next attempt."""
 
 LOADER = "lungal.detectors.tfod.infer:SavedModelDetector"

@@ -88,6 +88,11 @@ class TrainParams(Section):
     mixed_precision: Literal["auto", "on", "off"] = "auto"
     seed: int = 0
 
+    def of_steps(self, steps: int) -> Self:
+        """Return the same for another number of steps, the warm-up's share of them unchanged."""
+        warmup = min(self.warmup_steps, self.warmup_steps * steps // self.steps)
+        return self.model_copy(update={"steps": steps, "warmup_steps": warmup})
+
 
 class SpaceParams(Section):
     """What Optuna may change. A range is (low, high); a list is a choice; None leaves it alone."""

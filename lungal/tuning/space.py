@@ -65,11 +65,4 @@ def baseline(train: TrainParams, space: SpaceParams) -> dict[str, Any]:
 
 def shorten(params: TrainParams, tune: TuneParams) -> TrainParams:
     """Return the parameters of a trial: fewer steps, the warm-up's share of them unchanged."""
-    warmup = params.warmup_steps * tune.steps // params.steps
-    return params.model_copy(
-        update={
-            "steps": tune.steps,
-            "warmup_steps": min(warmup, params.warmup_steps),
-            "validate_every": tune.validate_every,
-        }
-    )
+    return params.of_steps(tune.steps).model_copy(update={"validate_every": tune.validate_every})

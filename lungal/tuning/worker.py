@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from lungal.errors import DetectorError
+from lungal.errors import DetectorError, DivergedError
 from lungal.params import TrainParams, TuneParams
 from lungal.tuning.space import shorten, suggest
 
@@ -114,6 +114,8 @@ class Worker:
         except optuna.TrialPruned:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        except DivergedError:
+            metrics = {OBJECTIVE: math.nan}
         if OBJECTIVE not in metrics:
             raise DetectorError(f"a training must return {OBJECTIVE!r}, got {sorted(metrics)}")
         shutil.rmtree(folder, ignore_errors=True)

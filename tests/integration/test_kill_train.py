@@ -16,7 +16,7 @@ from lungal.params import ModelParams, TrainParams
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 60
-PROGRESS = Path("models/.training/progress.json")
+PROGRESS = Path("models/.training/train/progress.json")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 import pytest
 
 from lungal.detectors.tfod.progress import Progress
+from lungal.errors import DetectorError
 from lungal.params import ModelParams, TrainParams
 
 
@@ -74,3 +75,16 @@ def test_what_was_saved_is_loaded(progress, tmp_path):
     assert loaded.best == {**ap(0.3), "best_step": 10.0}
     assert loaded.leader_file == progress.leader_file
     assert loaded.params == progress.params
+
+
+def test_a_worker_joins_what_the_chief_opened_and_never_clears_it(tmp_path):
+    given = (tmp_path / "work", tmp_path, tmp_path, ModelParams())
+    with pytest.raises(DetectorError, match="holds no training: all workers must share"):
+        Progress.join(*given, TrainParams())
+    opened = Progress.open(*given, TrainParams())
+    opened.record(5, {"val/weighted_ap": 0.1})
+    opened.save()
+    assert Progress.join(*given, TrainParams()).validations == opened.validations
+    with pytest.raises(DetectorError, match="other parameters or records"):
+        Progress.join(*given, TrainParams(learning_rate=0.5))
+    assert Progress.load(given[0]).validations == opened.validations

@@ -13,7 +13,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from lungal.errors import DetectorError, ServerError, StageOrderError
+from lungal.errors import DetectorError, DivergedError, ServerError, StageOrderError
 from lungal.params import SpaceParams, TrainParams, TuneParams
 from lungal.tuning.space import PLACES, baseline, change, shorten, suggest
 from lungal.tuning.study import Outcome, search, study_name, write_trials
@@ -201,6 +201,18 @@ def test_diverging_training_is_the_worst_not_the_end(tmp_path: Path) -> None:
     outcome, _ = run(tmp_path, ToyTrainer(lambda params: math.nan), 3)
     assert outcome.trials["value"].tolist() == [0, 0, 0]
     assert outcome.winner.train == BASE
+
+
+def test_a_trial_that_diverges_is_the_worst_not_the_end(tmp_path: Path) -> None:
+    def wild(params: TrainParams) -> float:
+        if params.learning_rate != BASE.learning_rate:
+            raise DivergedError("training diverged at step 10")
+        return 0.5
+
+    outcome, log = run(tmp_path, ToyTrainer(wild), 3)
+    assert outcome.trials["value"].tolist() == [0.5, 0, 0]
+    assert outcome.winner.train == BASE
+    assert set(log.states.values()) == {"COMPLETE"}
 
 
 def test_failing_training_is_told_and_does_not_count(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def _train_config(model: ModelParams, train: TrainParams, *, bfloat16: bool) -> 
         "learning_rate_base": train.learning_rate,
         "total_steps": train.steps,
         "warmup_learning_rate": train.learning_rate / 10,
-        "warmup_steps": min(train.warmup_steps, train.steps),
+        # The API divides by the steps that are left after it.
+        "warmup_steps": min(train.warmup_steps, train.steps - 1),
     }
     return {
         "batch_size": train.batch_size,

@@ -71,11 +71,11 @@ def restore_weights(network: Any, work: Path) -> tuple[Any, Any]:
     """
     import tensorflow as tf
 
-    newest = tf.train.latest_checkpoint(str(work / "best"))
-    if newest is None:
+    best = work / "best" / f"ckpt-{Progress.load(work).best_step}"
+    if not best.with_suffix(".index").exists():
         raise DetectorError(f"{work} holds no validated training to export")
     checkpoint = tf.train.Checkpoint(model=network)
-    return checkpoint, checkpoint.restore(newest)
+    return checkpoint, checkpoint.restore(str(best))
 
 
 def _hash_weights(network: Any) -> str:

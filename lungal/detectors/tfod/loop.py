@@ -15,7 +15,7 @@ from lungal.detectors.tfod.devices import is_chief
 from lungal.detectors.tfod.graph import Graph
 from lungal.detectors.tfod.network import as_batch, read_output
 from lungal.detectors.tfod.progress import BEHIND, Progress
-from lungal.errors import DetectorError
+from lungal.errors import DetectorError, DivergedError
 from lungal.evaluation.bootstrap import paired_difference, weighted_ap_over
 from lungal.evaluation.precision_recall import macro_ap, weighted_ap
 from lungal.records import Detections, GroundTruth, Image
@@ -44,7 +44,8 @@ class Loop:
         self.strategy = graph.strategy
         parts = {"step": self.step, "model": self.network, "optimizer": self.optimizer}
         self.latest = self._manager("latest", keep=2, **parts)
-        self.best = self._manager("best", keep=1, model=self.network)
+        # Two: until the validation of the newer one is written down, the older one is the best.
+        self.best = self._manager("best", keep=2, model=self.network)
 
     def run(self, val: list[tuple[Image, GroundTruth]], on_step: OnStep) -> None:
         """Train from the last checkpoint to the last step, validating on the way."""
@@ -64,15 +65,7 @@ class Loop:
                 self._tell(on_step, step, self._read(losses, speed, step))
                 clock, logged = time.monotonic(), step
             if step % every == 0 or step == total:
-                with self._averaged_weights():
-                    found = self._look(val)
-                    metrics = self._agree(self._judge([truth for _, truth in val], found))
-                    if self.progress.record(step, metrics):
-                        self.best.save(step)
-                if self.progress.leader == step and is_chief(self.strategy):
-                    write_detections(self.progress.leader_file, found)
-                self._save()
-                self._tell(on_step, step, metrics)
+                self._tell(on_step, step, self._validate(step, val))
                 if self.progress.exhausted:
                     break
                 clock, logged = time.monotonic(), step
@@ -80,6 +73,22 @@ class Loop:
                 self._save()
         if is_chief(self.strategy):
             self.progress.save(finished=True)
+
+    def _validate(self, step: int, val: list[tuple[Image, GroundTruth]]) -> dict[str, float]:
+        """Judge the averaged weights, keep them if they are the best, and return how they did.
+
+        Killed anywhere in here, the training goes on before this step and comes here again: what
+        is written refers only to what was written before it.
+        """
+        with self._averaged_weights():
+            found = self._look(val)
+            metrics = self._agree(self._judge([truth for _, truth in val], found))
+            if self.progress.record(step, metrics):
+                self.best.save(step)
+        if self.progress.leader == step and is_chief(self.strategy):
+            write_detections(self.progress.leader_file, found)
+        self._save()
+        return metrics
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
@@ -181,7 +190,7 @@ class Loop:
     def _read(self, losses: Any, speed: float, step: int) -> dict[str, float]:
         read = {key.replace("Loss/", "train/"): float(v) for key, v in losses.items()}
         if not np.isfinite(read["train/total_loss"]):
-            raise DetectorError(
+            raise DivergedError(
                 f"training diverged at step {step}: total loss {read['train/total_loss']}; "
                 f"lower train.learning_rate ({self.progress.params.learning_rate})"
             )
@@ -192,9 +201,9 @@ class Loop:
         }
 
     def _save(self) -> None:
-        self.latest.save(int(self.step.numpy()))
         if is_chief(self.strategy):
             self.progress.save()
+        self.latest.save(int(self.step.numpy()))
 
     def _tell(self, on_step: OnStep, step: int, metrics: Mapping[str, float]) -> None:
         if is_chief(self.strategy):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lungal.data.files import whole_file
+from lungal.errors import DetectorError
 from lungal.params import ModelParams, TrainParams
 
 RANK_BY = ("val/weighted_ap", "val/macro_ap40")
@@ -54,6 +55,26 @@ class Progress:
         afresh = cls(work, model, params, key)
         afresh.save()
         return afresh
+
+    @classmethod
+    def join(
+        cls, work: Path, train: Path, val: Path, model: ModelParams, params: TrainParams
+    ) -> "Progress":
+        """Return the training that another worker opened in `work`.
+
+        Raises:
+            DetectorError: if there is none, or this worker has other parameters or records.
+        """
+        if not (work / "progress.json").exists():
+            raise DetectorError(f"{work} holds no training: all workers must share the folder")
+        opened = cls.load(work)
+        key = training_key(train, val, model, params)
+        if opened.key != key:
+            raise DetectorError(
+                f"this worker would train with other parameters or records ({key}) than the chief "
+                f"({opened.key}); give both the same params.yaml, tuning/best.yaml and records"
+            )
+        return opened
 
     @classmethod
     def load(cls, work: Path) -> "Progress":

@@ -52,10 +52,11 @@ class TfodTrainer:
         """See `Trainer.fit`."""
         _check_records(train, val)
         strategy = make_strategy()
+        given = (work, train, val, model, params)
         if is_chief(strategy):
-            Progress.open(work, train, val, model, params)
+            Progress.open(*given)
         wait_for_all(strategy)
-        progress = Progress.open(work, train, val, model, params)
+        progress = Progress.join(*given)
         if progress.finished:
             return progress.best
         bfloat16 = use_bfloat16(params.mixed_precision)

@@ -239,7 +239,9 @@ def _restore_detector(network: Any, path: Path) -> None:
 def _unpack(path: Path) -> Path:
     if not path.name.endswith((".tar.gz", ".tgz")):
         return path
-    folder = path.with_name(path.name + ".d")
+    with path.open("rb") as archived:
+        content = hashlib.file_digest(archived, "sha256").hexdigest()[:16]
+    folder = path.with_name(f"{path.name}.{content}.d")  # another archive may come by this name
     if not folder.exists():
         try:
             with whole_folder(folder) as part, tarfile.open(path) as archive:
@@ -252,7 +254,12 @@ def _unpack(path: Path) -> Path:
 def _find_checkpoint(path: Path) -> str:
     if not path.is_dir():
         return str(path.with_suffix("") if path.suffix == ".index" else path)
-    indexes = sorted(path.rglob("ckpt-*.index"))
+    indexes = sorted(path.rglob("ckpt-*.index"), key=lambda index: (_number(index), index))
     if not indexes:
         raise DetectorError(f"model.initial_weights: no ckpt-*.index under {path}")
     return str(indexes[-1].with_suffix(""))
+
+
+def _number(index: Path) -> int:
+    digits = index.stem.rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else -1

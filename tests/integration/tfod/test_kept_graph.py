@@ -118,6 +118,18 @@ def test_nothing_is_traced_again(kept, fit):
     assert [function.experimental_get_tracing_count() for function in functions] == before
 
 
+def test_a_checkpoint_whose_validation_was_not_written_down_is_not_served(kept, fit):
+    import tensorflow as tf
+
+    work = fit(kept, 0, "killed")
+    before = see(TfodTrainer().serve(work))
+    checkpoint = tf.train.Checkpoint(model=kept._kept[1].network)
+    kept._kept[1].start(1)
+    tf.train.CheckpointManager(checkpoint, str(work / "best"), max_to_keep=3).save(99)
+    for seen, other in zip(see(TfodTrainer().serve(work)), before, strict=True):
+        np.testing.assert_array_equal(seen.scores, other.scores)
+
+
 def test_the_best_checkpoint_is_served(kept, fit):
     work = fit(kept, 0, "served")
     ours = see(kept.serve(work))
