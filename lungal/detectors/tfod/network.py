@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lungal.boxes import FloatArray, area, clip, from_normalised
 from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.voting import vote
 from lungal.records import CLASSES, Detections
 
 EMBEDDING_STRIDE = 16
@@ -56,7 +57,8 @@ def make_server(network: Any, size: int) -> Any:
     Its output names are those of every exported OD API model: detection_boxes (N, M, 4) float32
     normalised yxyx, detection_scores (N, M) float32, detection_classes (N, M) float32 counted
     from 1, and more, among it `embedding` (N, E) float32, which the API's exporter has not
-    (`embed`). Unlike the API's own `image_tensor` it takes whole batches.
+    (`embed`). Boxes are voted on (`voting.vote`). Unlike the API's own `image_tensor` it takes
+    whole batches.
     """
     compat.install()
     import tensorflow as tf
@@ -74,7 +76,7 @@ def make_server(network: Any, size: int) -> Any:
             predictions = self._model.predict(images, shapes)
             # As the API's training does; its exporter leaves it out, so that decoding boxes fails.
             predictions = ops.bfloat16_to_float32_nested(predictions)
-            output = self._model.postprocess(predictions, shapes)
+            output = vote(self._model.postprocess(predictions, shapes), len(CLASSES))
             output = {name: tf.cast(value, tf.float32) for name, value in output.items()}
             classes = output["detection_classes"] + 1
             return output | {"detection_classes": classes, "embedding": embed(predictions, size)}
