@@ -10,6 +10,7 @@ from lungal.acquisition.controls import times_used
 from lungal.acquisition.difficulty import class_weights, difficulty
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.gathering import Calibrate, Reports, gather
+from lungal.acquisition.strategies import LOOKS
 from lungal.data.annotations import read_log
 from lungal.data.labels import films, ground_truth, pool
 from lungal.data.manifest import read_manifest
@@ -102,13 +103,13 @@ def look_at_pool(
     Raises:
         StageOrderError: if a file with other looks is older than the labels.
     """
-    names = [film.image_id for film in seen]
+    names, look = [film.image_id for film in seen], LOOKS.get(params.strategy)
     return gather(
         seen,
         calibrate,
         reports,
-        views=read_views(names) if params.strategy == "consistency" else None,
-        committee=read_committee(names) if params.strategy == "committee" else None,
+        views=read_views(names) if look == "views" else None,
+        committee=read_committee(names) if look == "committee" else None,
     )
 
 

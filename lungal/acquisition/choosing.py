@@ -55,7 +55,7 @@ def choose_batch(
         SelectionError: if the evidence is not what the strategy or the selector needs, or the
             choice is not what it should be.
     """
-    pool = gather(evidence, patients, build(params, weights), params, labelled)
+    pool = score_pool(evidence, patients, build(params, weights), params, labelled)
     return choose_from(pool, budget, params, number=number)
 
 
@@ -71,7 +71,7 @@ def choose_from(pool: Pool, budget: int, params: SelectParams, *, number: int) -
     return choices
 
 
-def gather(
+def score_pool(
     evidence: Iterable[Evidence],
     patients: Mapping[str, str],
     strategy: Acquisition,

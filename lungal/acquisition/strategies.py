@@ -1,6 +1,7 @@
 """The strategies by the name they have in params.yaml."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from lungal.acquisition.aggregation import Aggregation
 from lungal.acquisition.chance import Chance
@@ -31,8 +32,11 @@ STRATEGIES: Mapping[str, Build] = {
     "random": lambda params, _: Chance(params.seed),
 }
 
-LOOKS = frozenset({"consistency", "committee"})
-"""Strategies that need other looks at a film, which films of the pool have and no others."""
+LOOKS: Mapping[str, Literal["views", "committee"]] = {
+    "consistency": "views",
+    "committee": "committee",
+}
+"""Strategies that need other looks at a film, and which: films of the pool have them, no others."""
 REPORTS = frozenset({"contradiction"})
 """Strategies that need a film's report."""
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from lungal.acquisition.choosing import choose_from, gather
+from lungal.acquisition.choosing import choose_from, score_pool
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.pool import Choice, Pool
-from lungal.acquisition.strategies import build
+from lungal.acquisition.strategies import LOOKS, build
 from lungal.params import Params, SelectParams
 from lungal.records import Detections
 
@@ -32,8 +32,7 @@ class Arm:
     @property
     def looks(self) -> frozenset[str]:
         """Which other looks at the pool it needs: `views`, `committee`."""
-        needs = {"consistency": "views", "committee": "committee"}
-        return frozenset(needs[name] for name in [self.select.strategy] if name in needs)
+        return frozenset(LOOKS[name] for name in [self.select.strategy] if name in LOOKS)
 
 
 def arms_of(params: Params) -> list[Arm]:
@@ -69,7 +68,7 @@ def choose(
         SelectionError: if the choice is not what it should be.
     """
     params = arm.select.model_copy(update={"seed": seed})
-    pool = gather(evidence, patients, build(params, weights), params, labelled)
+    pool = score_pool(evidence, patients, build(params, weights), params, labelled)
     if arm.control == "shuffled":
         pool = _shuffle(pool, seed, number)
     elif arm.control == "oracle":

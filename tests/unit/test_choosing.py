@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lungal.acquisition import selection
-from lungal.acquisition.choosing import choose_batch, gather
+from lungal.acquisition.choosing import choose_batch, score_pool
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.selection import SELECTORS
 from lungal.acquisition.strategies import (
@@ -92,7 +92,7 @@ def test_scores_of_the_choices_are_the_strategys():
 def test_what_is_gathered_by_hand():
     one, other = make_evidences()[2:4]  # two and three detections
     params = SelectParams(score_threshold=0.3, selector="claspd")
-    pool = gather([other, one], PATIENTS, build(params), params, make_labelled())
+    pool = score_pool([other, one], PATIENTS, build(params), params, make_labelled())
     assert pool.image_ids == (one.image_id, other.image_id)
     for row, film in enumerate((one, other)):
         counted = film.detections.above(0.3)
@@ -113,7 +113,7 @@ def test_films_without_report_and_findings_that_are_none_of_the_eight():
     one, other = make_evidences()[:2]
     params = SelectParams()
     films = [replace(one, findings=None), replace(other, findings=frozenset({"Hernia"}))]
-    pool = gather(films, PATIENTS, build(params), params)
+    pool = score_pool(films, PATIENTS, build(params), params)
     assert pool.known.tolist() == [False, True]
     assert not pool.findings.any()
 
@@ -121,7 +121,7 @@ def test_films_without_report_and_findings_that_are_none_of_the_eight():
 def test_class_doubts_do_not_follow_the_policy_for_films_without_detections():
     params = SelectParams(without_detections="first", selector="claspd")
     nothing = Evidence(make_detections(FILMS[0], 0))
-    pool = gather([nothing], PATIENTS, build(params), params)
+    pool = score_pool([nothing], PATIENTS, build(params), params)
     assert pool.scores.tolist() == [1.0]
     assert not pool.class_doubts.any()
 
@@ -129,7 +129,7 @@ def test_class_doubts_do_not_follow_the_policy_for_films_without_detections():
 def test_doubts_by_class_are_looked_for_where_a_selector_looks_at_them():
     for selector in SELECTORS:
         params = SelectParams(selector=selector)
-        pool = gather(make_evidences()[:2], PATIENTS, build(params), params)
+        pool = score_pool(make_evidences()[:2], PATIENTS, build(params), params)
         assert (pool.class_doubts is not None) == (selector in selection.BY_CLASS)
     claspd = selection.build_selector(SelectParams(selector="claspd"))
     with pytest.raises(SelectionError, match="needs class_doubts"):
@@ -225,7 +225,7 @@ def test_for_one_look_a_strategy_that_needs_more_gives_way():
         assert once.difficulty == "validation"
         assert once.strategy == ("least_confidence" if strategy in LOOKS else strategy)
         assert (stranger.strategy == "least_confidence") == (
-            strategy in {"least_confidence"} | LOOKS | REPORTS
+            strategy in {"least_confidence"} | set(LOOKS) | REPORTS
         )
         assert 0 <= build(stranger)(Evidence(make_detections(FILMS[0], 3))) <= 1
 

@@ -63,6 +63,7 @@ class TfodTrainer:
         config = build_config(
             model, params, records=train, label_map=train / "label_map.pbtxt", bfloat16=bfloat16
         )
+        self._served = None
         graph = self._find_graph(model, params)
         if graph is None:
             _forget(params.seed)  # not in the scope, which it would forget too
@@ -96,7 +97,6 @@ class TfodTrainer:
         return look
 
     def _find_graph(self, model: ModelParams, params: TrainParams) -> Graph | None:
-        self._served = None
         if self._kept is None or self._kept[0] != _shape(model, params):
             return None
         return self._kept[1] if self._kept[1].knows(params.seed) else None

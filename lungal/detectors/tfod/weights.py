@@ -2,18 +2,14 @@
 
 import functools
 import hashlib
-import os
-import tarfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.data.files import whole_file, whole_folder
 from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.weight_files import fetch, files_of, find_checkpoint, unpack
 from lungal.errors import DetectorError
 from lungal.params import ModelParams
 
@@ -81,60 +77,9 @@ def _hash_initial(where: str, sha256: str | None, architecture: str, depth: floa
             for values in layer.get_weights():
                 digest.update(values.tobytes())
     else:
-        for file in _files(path):
+        for file in files_of(path):
             digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    return [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.*"))
-
-
-def fetch(where: str, sha256: str | None, cache: Path | None = None) -> Path:
-    """Return a local path for a path or URL, downloaded once and checked against its SHA-256.
-
-    Raises:
-        DetectorError: if it is not there, or not what the checksum says.
-    """
-    if urlparse(where).scheme not in {"http", "https"}:
-        path = Path(where).expanduser()
-        if not (path.exists() or path.with_name(path.name + ".index").exists()):
-            raise DetectorError(f"model.initial_weights: {path} does not exist")
-        if sha256 and path.is_file():
-            _check(path, sha256)
-        return path
-    cache = cache or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lungal"
-    path = cache / hashlib.sha256(where.encode()).hexdigest()[:16] / Path(urlparse(where).path).name
-    if not path.exists():
-        _download(where, path, sha256)
-    elif sha256:
-        _check(path, sha256)
-    return path
-
-
-def _download(url: str, path: Path, sha256: str | None) -> None:
-    try:
-        with whole_file(path) as part, httpx.stream("GET", url, follow_redirects=True) as answer:
-            answer.raise_for_status()
-            with part.open("wb") as sink:
-                for chunk in answer.iter_bytes():
-                    sink.write(chunk)
-            if sha256:
-                _check(part, sha256, name=url)
-    except httpx.HTTPError as error:
-        line = (str(error) or repr(error)).splitlines()[0]  # httpx adds where to read about it
-        raise DetectorError(f"model.initial_weights: {url}: {line}") from None
-
-
-def _check(path: Path, sha256: str, name: str | None = None) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256.lower():
-        raise DetectorError(
-            f"model.initial_weights: {name or path} has SHA-256 {found}, expected {sha256}"
-        )
 
 
 def keras_backbone(name: str, weights: str | None, **shape: Any) -> Any:
@@ -226,7 +171,7 @@ def _weighted(model: Any) -> list[Any]:
 def _restore_detector(network: Any, path: Path) -> None:
     import tensorflow as tf
 
-    checkpoint = _find_checkpoint(_unpack(path))
+    checkpoint = find_checkpoint(unpack(path))
     try:
         parts = network.restore_from_objects("detection")
         status = tf.train.Checkpoint(**parts).restore(checkpoint)
@@ -234,32 +179,3 @@ def _restore_detector(network: Any, path: Path) -> None:
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         line = str(error).strip().splitlines()[0]
         raise DetectorError(f"model.initial_weights: {path} does not fit: {line}") from None
-
-
-def _unpack(path: Path) -> Path:
-    if not path.name.endswith((".tar.gz", ".tgz")):
-        return path
-    with path.open("rb") as archived:
-        content = hashlib.file_digest(archived, "sha256").hexdigest()[:16]
-    folder = path.with_name(f"{path.name}.{content}.d")  # another archive may come by this name
-    if not folder.exists():
-        try:
-            with whole_folder(folder) as part, tarfile.open(path) as archive:
-                archive.extractall(part, filter="data")
-        except (tarfile.TarError, OSError) as error:
-            raise DetectorError(f"model.initial_weights: {path}: {error}") from None
-    return folder
-
-
-def _find_checkpoint(path: Path) -> str:
-    if not path.is_dir():
-        return str(path.with_suffix("") if path.suffix == ".index" else path)
-    indexes = sorted(path.rglob("ckpt-*.index"), key=lambda index: (_number(index), index))
-    if not indexes:
-        raise DetectorError(f"model.initial_weights: no ckpt-*.index under {path}")
-    return str(indexes[-1].with_suffix(""))
-
-
-def _number(index: Path) -> int:
-    digits = index.stem.rpartition("-")[2]
-    return int(digits) if digits.isdecimal() else -1

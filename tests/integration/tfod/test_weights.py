@@ -19,13 +19,8 @@ from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.backbone import Backbone
 from lungal.detectors.tfod.config import build_config
 from lungal.detectors.tfod.network import build_network
-from lungal.detectors.tfod.weights import (
-    _find_checkpoint,
-    _unpack,
-    fetch,
-    hash_initial,
-    load_initial,
-)
+from lungal.detectors.tfod.weight_files import fetch, find_checkpoint, unpack
+from lungal.detectors.tfod.weights import hash_initial, load_initial
 from lungal.errors import DetectorError
 from lungal.params import ModelParams, TrainParams
 
@@ -216,13 +211,13 @@ def test_another_archive_of_the_same_name_is_unpacked_anew(tmp_path: Path) -> No
         (tmp_path / "ckpt-1.index").write_bytes(content)
         with tarfile.open(archive, "w:gz") as packed:
             packed.add(tmp_path / "ckpt-1.index", "ckpt-1.index")
-        assert (_unpack(archive) / "ckpt-1.index").read_bytes() == content
+        assert (unpack(archive) / "ckpt-1.index").read_bytes() == content
 
 
 def test_the_latest_checkpoint_is_that_of_the_highest_number(tmp_path: Path) -> None:
     for number in (1, 9, 10, 12):
         (tmp_path / f"ckpt-{number}.index").touch()
-    assert _find_checkpoint(tmp_path) == str(tmp_path / "ckpt-12")
+    assert find_checkpoint(tmp_path) == str(tmp_path / "ckpt-12")
 
 
 # hashing
