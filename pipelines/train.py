@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def train(params: Params) -> None:
         run_json = export(params, best, tracked.key)
         log_model(tracked, params, run_json)
     shutil.rmtree(WORK, ignore_errors=True)
+    with suppress(OSError):  # other stages may have something unfinished beside it
+        WORK.parent.rmdir()
 
 
 def fit(params: Params, tuned: TrainParams, *, on_step: Any) -> dict[str, float]:

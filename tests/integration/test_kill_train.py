@@ -16,7 +16,8 @@ from lungal.params import ModelParams, TrainParams
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 60
-PROGRESS = Path("models/.training/train/progress.json")
+WORK = Path("models/.training/train")
+PROGRESS = WORK / "progress.json"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def killed(
     folder = lay_out(home / "project", tiny_records, tiny_model, train)
     model, log = folder / PATHS.model, home / "log.txt"
 
-    kill_once(folder, log, lambda: bool(validations(folder)))
+    saved = folder / WORK / "latest" / "checkpoint"
+    kill_once(folder, log, lambda: bool(validations(folder)) and saved.exists())
     first, too_soon = progress(folder), model.exists()
     kill_once(folder, log, lambda: any(model.parent.glob(".detector.*/saved_model")))
     second, too_soon = progress(folder), too_soon or model.exists()

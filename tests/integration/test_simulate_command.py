@@ -20,7 +20,7 @@ from pipelines.simulate import read_real
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLACE = Path(".simulations/ci")
 REPORT = PLACE / "reports/simulation"
-SMALL = ("stratified_random", "claspd", "oracle")
+SMALL = ("stratified_random", "least_confidence", "claspd", "oracle")
 """The arms that are played here."""
 TRAININGS = PLACE / "models/.training/simulation/trainings"
 
