@@ -1,5 +1,6 @@
 """Whole files or none: what a killed process leaves behind is never taken for a result."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -58,3 +59,16 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     with whole_file(path) as temporary:
         text = json.dumps(document, indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until nobody else on this machine, process or thread, is in such a block, then enter.
+
+    Args:
+        path: of the lock, an empty file that is made if it is missing, and stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

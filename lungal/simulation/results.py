@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-FULL = "full"
+from lungal.params import ALL_LABELS
+
+FULL = ALL_LABELS
 """The name of the arm that knows all labels from the start: what the others are measured by."""
 
 

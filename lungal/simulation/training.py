@@ -4,15 +4,14 @@ What it saw is kept by a hash of what it learnt from: arms that stand at the sam
 and a campaign that was killed goes on where it was.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lungal.data.files import alone
 from lungal.data.folds import deal
 from lungal.params import ViewName
 from lungal.records import Detections, GroundTruth
@@ -57,7 +56,7 @@ class Trainings:
         val = self.reader.tell(self.films.val)
         folder = self.folder / self._key(truths, val, seed, looks)
         # Two arms may choose the same films at the same time: the second waits for the first.
-        with _alone(folder.with_suffix(".lock")):
+        with alone(folder.with_suffix(".lock")):
             if not folder.exists():
                 work = folder.with_suffix(".work")
                 write_sight(folder, self._look(truths, val, seed, looks, work))
@@ -132,11 +131,3 @@ class Trainings:
             digest.update(truth.boxes.tobytes())
             digest.update(truth.labels.tobytes())
         return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from lungal.data.files import alone
 from lungal.errors import DetectorError, DivergedError
 from lungal.params import TrainParams, TuneParams
 from lungal.tuning.space import shorten, suggest
@@ -70,6 +72,7 @@ class Worker:
         """Join a study; see `lungal.tuning.study.search` for the arguments."""
         self._study, self._fit, self._record = study, fit, record
         self._train, self._tune, self._work = train, tune, work
+        self._turn = ExitStack()
 
     def work_or_wait(self) -> None:
         """Run one trial, or wait a little if others are at work on all that are left."""
@@ -77,12 +80,16 @@ class Worker:
         self._fail_stillborn()
         begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         if len(self._study.get_trials(deepcopy=False, states=begun)) < self._tune.trials:
-            self._study.optimize(self._objective, n_trials=1, catch=(_SlotTaken,))
+            # On SQLite Optuna would give two workers the same waiting trial.
+            with ExitStack() as self._turn:
+                self._turn.enter_context(alone(self._work / "lock"))
+                self._study.optimize(self._objective, n_trials=1, catch=(_SlotTaken,))
         else:
             time.sleep(min(1.0, self._tune.heartbeat_seconds / 4))
 
     def _objective(self, trial: optuna.Trial) -> float:
         self._claim(trial)
+        self._turn.close()  # it is ours: the next worker may ask
         params = shorten(suggest(trial, self._train, self._tune.space), self._tune)
         key = hash_of(trial.params)
         recorder = self._record(trial.number, key, trial.params)
