@@ -5,14 +5,12 @@ All it keeps lies in `.label-studio`, out of git: the database, the films it ser
 the credentials that were drawn when it first started.
 """
 
-import fcntl
 import json
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import psutil
 
 from lungal.annotation.credentials import Credentials, keep, write_private
 from lungal.annotation.server_environment import install, switches, without_venv
+from lungal.data.files import alone
 from lungal.errors import ServerError
 
 OnWait = Callable[[str, float], None]
@@ -103,7 +102,7 @@ class LocalServer:
         """
         told = on_wait or (lambda _what, _seconds: None)
         self._make_folders()
-        with self._alone():
+        with alone(self.folder / "lock"):
             process = self._running()
             if process is None:
                 if not self.program.exists():
@@ -141,12 +140,6 @@ class LocalServer:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.folder / "data").mkdir(exist_ok=True)
         self.document_root.mkdir(exist_ok=True)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _spawn(self, port: int) -> _Process:
         command = [str(self.program), "start", "--no-browser"]
