@@ -127,7 +127,11 @@ def _train_on(
             pair for pair in read_records(PATHS.records / "train") if pair[0].image_id in image_ids
         )
         write_records(
-            train, chosen, input_size=params.model.input_size, shards=params.records.shards
+            train,
+            chosen,
+            input_size=params.model.input_size,
+            shards=params.records.shards,
+            detail=params.records.detail,
         )
     trainer: Trainer = TfodTrainer()
     with progress(name) as report:

@@ -21,6 +21,8 @@ def records(split: Split, params: Params) -> None:
         zip(track(films, len(truths), f"records {split}"), truths, strict=True),
         input_size=params.model.input_size,
         shards=params.records.shards,
+        # Validation crops nothing: it sees what serving sees.
+        detail=params.records.detail if split == "train" else 1.0,
     )
 
 

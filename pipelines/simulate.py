@@ -110,7 +110,8 @@ def build_learner(params: Params, films: Films) -> Learner:
     paths = {image_id: stored[image_id] for image_id in films.sizes}
     content = hash_films(read_manifest(PATHS.manifest), paths)
     if params.simulate.learner == "tfod":
-        return TfodLearner(paths, content, params.model, params.train, params.detect)
+        detail = params.records.detail
+        return TfodLearner(paths, content, params.model, params.train, params.detect, detail)
     learner = ProxyLearner(paths, content, params.proxy, params.detect, WORK / "features")
     looks = frozenset().union(*(arm.looks for arm in arms_of(params)))
     with progress("simulate: features of films") as report:

@@ -35,7 +35,12 @@ def shuffled(truths: Iterable[GroundTruth]) -> list[GroundTruth]:
 
 
 def write_records(
-    folder: Path, films: Iterable[tuple[Image, GroundTruth]], *, input_size: int, shards: int
+    folder: Path,
+    films: Iterable[tuple[Image, GroundTruth]],
+    *,
+    input_size: int,
+    shards: int,
+    detail: float = 1.0,
 ) -> None:
     """Write films round-robin into shards `NNNNN-of-NNNNN.tfrecord`, and the label map.
 
@@ -45,13 +50,20 @@ def write_records(
     Args:
         folder: replaced as a whole, or not at all.
         films: taken once, in order.
-        input_size: side in pixels of the square that is stored, see `prepare`.
+        input_size: side in pixels of the square that the network sees.
         shards: how many; training needs at least as many as it has workers.
+        detail: see `stored_side`.
 
     Raises:
         SourceError: if there is no film at all.
     """
-    records = map_in_order(lambda film: _serialize(*film, input_size), films)
+
+    def serialize(film: tuple[Image, GroundTruth]) -> bytes:
+        side = stored_side(film[0], input_size, detail)
+        record: bytes = example(*film, side).SerializeToString(deterministic=True)
+        return record
+
+    records = map_in_order(serialize, films)
     with whole_folder(folder) as temporary:
         written = _write_shards(temporary, records, shards)
         if not written:
@@ -102,24 +114,37 @@ def write_label_map(path: Path) -> None:
     path.write_text("".join(items), encoding="utf-8")
 
 
-def example(image: Image, truth: GroundTruth, input_size: int) -> Any:
+def stored_side(image: Image, input_size: int, detail: float) -> int:
+    """Return the side in pixels of the square that is stored of a film, see `prepare`.
+
+    Args:
+        image: the film; it is not enlarged, unless to the input size.
+        input_size: side of the square that the network sees, pixels.
+        detail: the stored side in multiples of it, from 1. A random crop of three quarters of a
+            square of the input size would be enlarged, and training see blurred films; one of
+            a square twice as large is shrunk, and about as sharp as what serving sees.
+    """
+    return min(round(detail * input_size), max(input_size, image.width, image.height))
+
+
+def example(image: Image, truth: GroundTruth, side: int) -> Any:
     """Return one film as a tf.train.Example: the prepared square as PNG, boxes normalised to it.
 
     Args:
         image: the film.
         truth: boxes in pixels of the film; none is a film without finding.
-        input_size: side of the square, pixels.
+        side: of the square, pixels.
     """
     tf = _tensorflow()
-    encoded = encode_png(prepare(image.pixels, input_size))
-    side = max(image.width, image.height)
+    encoded = encode_png(prepare(image.pixels, side))
+    longest = max(image.width, image.height)
     inside = clip(truth.boxes, image.width, image.height)
-    ymin, xmin, ymax, xmax = to_normalised(inside, side, side).T
+    ymin, xmin, ymax, xmax = to_normalised(inside, longest, longest).T
     name = f"{image.image_id}.png".encode()
     texts = [CLASSES[label].encode() for label in truth.labels]
     features = {
-        "image/height": _ints([input_size]),
-        "image/width": _ints([input_size]),
+        "image/height": _ints([side]),
+        "image/width": _ints([side]),
         "image/filename": _bytes([name]),
         "image/source_id": _bytes([image.image_id.encode()]),
         "image/key/sha256": _bytes([hashlib.sha256(encoded).hexdigest().encode()]),
@@ -133,11 +158,6 @@ def example(image: Image, truth: GroundTruth, input_size: int) -> Any:
         "image/object/class/label": _ints(truth.labels + 1),
     }
     return tf.train.Example(features=tf.train.Features(feature=features))
-
-
-def _serialize(image: Image, truth: GroundTruth, input_size: int) -> bytes:
-    serialized: bytes = example(image, truth, input_size).SerializeToString(deterministic=True)
-    return serialized
 
 
 def _write_shards(folder: Path, records: Iterable[bytes], shards: int) -> list[Path]:

@@ -89,3 +89,6 @@ class RecordsParams(Section):
     """How labelled films become TFRecords."""
 
     shards: Positive = 4
+    detail: Annotated[float, Field(ge=1, le=4)] = 2.0
+    """Side of the training films in multiples of the input size: what is cropped from them is
+    shrunk then, not enlarged and so blurred."""

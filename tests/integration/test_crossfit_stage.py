@@ -41,7 +41,8 @@ def labels(tmp_path, monkeypatch):
         rng = np.random.default_rng(0)
         films = [Image(t.image_id, rng.integers(0, 255, (256, 256), np.uint8)) for t in truths]
         pairs = zip(films, truths, strict=True)
-        write_records(PATHS.records / split, pairs, input_size=SIZE, shards=2)
+        detail = 2.0 if split == "train" else 1.0
+        write_records(PATHS.records / split, pairs, input_size=SIZE, shards=2, detail=detail)
     return labels
 
 
@@ -68,6 +69,7 @@ class Workshop:
 
     def fit(self, train, val, model, params, *, work, on_step):
         assert {image.image_id[:1] for image, _ in read_records(val)} == {"2"}
+        assert {image.pixels.shape for image, _ in read_records(train)} == {(2 * SIZE, 2 * SIZE)}
         self.trained.append({image.image_id for image, _ in read_records(train)})
         self.params.append(params)
         work.mkdir(parents=True, exist_ok=True)

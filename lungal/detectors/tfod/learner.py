@@ -32,6 +32,7 @@ class TfodLearner:
         model: the detector's shape and initial weights.
         train: of each training; its seed gives way to that of the campaign.
         detect: which detections are kept.
+        detail: of the films to train on, see `lungal.data.tfrecords.stored_side`.
     """
 
     films: Mapping[str, Path]
@@ -39,6 +40,7 @@ class TfodLearner:
     model: ModelParams
     train: TrainParams
     detect: DetectParams
+    detail: float
 
     name = "tfod"
 
@@ -53,6 +55,7 @@ class TfodLearner:
             self.model.model_dump(mode="json", exclude=where),
             self.train.model_dump(mode="json", exclude={"seed"}),
             self.detect.model_dump(mode="json"),
+            self.detail,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -70,9 +73,9 @@ class TfodLearner:
             SourceError: if there is no film to learn from.
         """
         train, held_out = work / "train", work / "val"
-        for folder, truths in ((train, labelled), (held_out, val)):
+        for folder, truths, detail in ((train, labelled, self.detail), (held_out, val, 1.0)):
             if not folder.exists():
-                self._write(folder, truths)
+                self._write(folder, truths, detail)
         params = self.train.model_copy(update={"seed": seed})
         trainer = _trainer()
         trainer.fit(train, held_out, self.model, params, work=work / "training", on_step=_ignore)
@@ -80,11 +83,11 @@ class TfodLearner:
         detector = ServedDetector(server, CLASSES, self.model.input_size, self.detect)
         return Look(detector, self.films)
 
-    def _write(self, folder: Path, truths: Sequence[GroundTruth]) -> None:
+    def _write(self, folder: Path, truths: Sequence[GroundTruth], detail: float) -> None:
         in_order = shuffled(truths)
         images = read_films(self.films, (truth.image_id for truth in in_order))
         pairs = zip(images, in_order, strict=True)
-        write_records(folder, pairs, input_size=self.model.input_size, shards=1)
+        write_records(folder, pairs, input_size=self.model.input_size, shards=1, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,17 @@ import pytest
 from lungal.data.films import film_paths
 from lungal.data.images import prepare, prepared_scale, read_pixels
 from lungal.data.labels import films, ground_truth, read_labels
-from lungal.data.tfrecords import count_records, read_records, shard_paths, write_records
+from lungal.data.tfrecords import (
+    count_records,
+    read_records,
+    shard_paths,
+    stored_side,
+    write_records,
+)
 from lungal.errors import SourceError, StageOrderError
-from lungal.params import load_params
 from lungal.records import GroundTruth, Image
 from pipelines import label, records, split
-from pipelines.stage import PARAMS, PATHS
+from pipelines.stage import PATHS
 
 
 @pytest.fixture
@@ -28,10 +33,15 @@ def digests(folder):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("which", ["train", "val"])
-def test_records_hold_the_prepared_films_and_their_boxes(labelled, which):
+@pytest.mark.parametrize(
+    ("which", "detail", "side"), [("train", "2.0", 192), ("train", "1.1", 106), ("val", "2.0", 96)]
+)
+def test_records_hold_the_prepared_films_and_their_boxes(
+    labelled, change_params, which, detail, side
+):
+    change_params("      input_size: 160", "      input_size: 96")
+    change_params("  detail: 2.0", f"  detail: {detail}")
     assert records.main([which]) == 0
-    size = load_params(PARAMS).model.input_size
     paths = film_paths(PATHS.manifest)
     truths = {t.image_id: t for t in ground_truth(read_labels(PATHS.labels), which)}
     found = {image.image_id: (image, t) for image, t in read_records(PATHS.records / which)}
@@ -39,6 +49,7 @@ def test_records_hold_the_prepared_films_and_their_boxes(labelled, which):
     assert count_records(PATHS.records / which) == len(truths)
     for image_id, (image, truth) in found.items():
         film = read_pixels(paths[image_id])
+        size = min(side, max(film.shape))  # the longest side of the films is 96 to 120 px
         np.testing.assert_array_equal(image.pixels, prepare(film, size))
         scale = prepared_scale(film.shape[1], film.shape[0], size)
         np.testing.assert_allclose(truth.boxes, truths[image_id].boxes * scale, atol=1e-3)
@@ -107,6 +118,22 @@ def test_no_shard_is_empty(tmp_path, films, shards, expected):
     order = [int(image.image_id[:8]) for image, _ in read_records(tmp_path / "train")]
     assert sorted(Counter(n % len(expected) for n in order).values(), reverse=True) == expected
     assert order == sorted(order, key=lambda n: (n % len(expected), n))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "detail", "side"),
+    [(64, 64, 1, 16), (64, 64, 2, 32), (20, 30, 1.5, 24), (20, 30, 2, 30), (9, 8, 3, 16)],
+)
+def test_a_stored_film_is_no_larger_than_the_film_or_what_the_network_sees(
+    tmp_path, width, height, detail, side
+):
+    film = Image("00000001_000", np.zeros((height, width), np.uint8))
+    assert stored_side(film, 16, detail) == side
+    folder, again = tmp_path / "train", tmp_path / "again"
+    truth = GroundTruth.of("00000001_000", [])
+    write_records(folder, [(film, truth)], input_size=16, shards=1, detail=detail)
+    write_records(again, read_records(folder), input_size=16, shards=1, detail=detail)
+    assert digests(again) == digests(folder), "written again from records, nothing is lost"
 
 
 def test_a_record_does_not_depend_on_other_films(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from plugins.tiny_detector import film
 
 from lungal.data.images import encode_png
+from lungal.data.tfrecords import read_records
 from lungal.detectors.proxy.learner import ProxyLearner
 from lungal.detectors.proxy.shelf import fill_shelf, open_shelf
 from lungal.detectors.tfod.backbone import Backbone
@@ -145,15 +146,21 @@ def test_weights_that_are_not_there_are_one_clear_line(tmp_path: Path) -> None:
     assert len(str(refused.value).splitlines()) == 1
 
 
+def record_sides(folder: Path) -> set[int]:
+    return {side for image, _ in read_records(folder) for side in image.pixels.shape}
+
+
 @pytest.mark.slow
 def test_the_real_trainer_learns_and_looks(
     stored: dict[str, Path], tiny_model: ModelParams, tiny_train: TrainParams, tmp_path: Path
 ) -> None:
     train = tiny_train.model_copy(update={"steps": 10})
-    learner: Learner = TfodLearner(stored, "these", tiny_model, train, DetectParams())
+    learner: Learner = TfodLearner(stored, "these", tiny_model, train, DetectParams(), 1.5)
     look = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)
     found = list(look(names(TEST), None))
     check(found, TEST)
+    sides = {split: record_sides(tmp_path / split) for split in ("train", "val")}
+    assert sides == {"train": {144}, "val": {96}}, "validation sees what serving sees"
     (turned,) = look(names(TEST[:1]), "turn_left")
     assert turned.image_id == TEST[0].image_id
     goes_on = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)

@@ -169,6 +169,50 @@ def test_training_and_serving_see_the_same_pixels(tmp_path):
     assert np.array_equal(trained_on.numpy(), seen.numpy())
 
 
+@pytest.mark.parametrize(("detail", "least", "most"), [(1.0, 0.0, 0.75), (2.0, 0.9, 1.1)])
+def test_crops_are_as_sharp_as_what_is_served(tmp_path, detail, least, most):
+    """Laplacian of the network's input: crops of the API's pipeline against the served film."""
+    from lungal.detectors.tfod import compat
+
+    compat.install()
+    import cv2
+    import tensorflow as tf
+    from object_detection import inputs
+
+    from lungal.data.sources.phantom.film import draw
+    from lungal.data.sources.phantom.population import plan
+    from lungal.data.tfrecords import write_records
+    from lungal.detectors.tfod.config import build_config
+    from lungal.detectors.tfod.network import as_batch, build_network
+    from lungal.params import AugmentParams, ModelParams, PhantomParams
+    from lungal.records import GroundTruth
+
+    size = 160
+    model = ModelParams(architecture="ssd_mobilenet_v2", input_size=size, depth_multiplier=0.35)
+    film, boxes = draw(plan(PhantomParams(films=20, no_finding=0))[0])
+    truth = GroundTruth.of(film.image_id, boxes)
+    write_records(tmp_path / "r", [(film, truth)], input_size=size, shards=1, detail=detail)
+    train = TrainParams(batch_size=1, augment=AugmentParams(brightness=0, contrast=0, crop=True))
+    config = build_config(
+        model, train, records=tmp_path / "r", label_map=tmp_path / "r/label_map.pbtxt"
+    )
+    network = build_network(config, training=True)
+    tf.random.set_seed(0)
+    batches = inputs.train_input(
+        train_config=config.train_config,
+        train_input_config=config.train_input_reader,
+        model_config=config.model,
+        model=network,
+    ).repeat()
+    seen, _ = network.preprocess(tf.constant(as_batch([prepare(film.pixels, size)]), tf.float32))
+
+    def sharpness(image):
+        return cv2.Laplacian(np.ascontiguousarray(image[..., 0]), cv2.CV_32F).std()
+
+    crops = [sharpness(features["image"].numpy()[0]) for features, _ in batches.take(16)]
+    assert least < np.mean(crops) / sharpness(seen.numpy()[0]) < most
+
+
 def test_missing_records_are_one_line(tiny_records, tiny_model, tiny_train, tmp_path):
     with pytest.raises(DetectorError, match=r"no \*\.tfrecord in .*dvc repro records"):
         TfodTrainer().fit(
