@@ -29,7 +29,7 @@ from lungal.data.labels import films, pool, read_labels
 from lungal.data.looks import write_looks
 from lungal.data.tfrecords import read_records, write_records
 from lungal.detectors.protocol import Trainer
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.detectors.tfod.progress import training_key
 from lungal.detectors.tfod.train import TfodTrainer
 from lungal.params import Params, TrainParams
@@ -107,7 +107,7 @@ def _examine(
         return
     if not (work / "model" / "run.json").exists():
         _train_on(others, tuned, params, work=work, name=name)
-    detector = SavedModelDetector(work / "model", params.detect)
+    detector = load_detector(work / "model", params.detect)
     stored = film_paths(PATHS.manifest)
     if waiting is not None and not _pool(work).exists():
         seen = detector.detect(read_films(stored, waiting))

@@ -19,7 +19,7 @@ import pandas as pd
 from lungal.data.detections import write_detections
 from lungal.data.films import film_paths, read_films
 from lungal.data.labels import films, pool, read_labels
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.params import Params
 from pipelines.stage import PATHS, run, track
 
@@ -30,7 +30,7 @@ def detect(params: Params) -> None:
     """Let the model look at the labelled films of each split, and at the pool."""
     parts = choose(read_labels(PATHS.labels))
     stored = film_paths(PATHS.manifest)
-    detector = SavedModelDetector(PATHS.model, params.detect)
+    detector = load_detector(PATHS.model, params.detect)
     for part, names in parts.items():
         # Part by part, as the films of a batch change each other's last digits.
         found = detector.detect(read_films(stored, names))

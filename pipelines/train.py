@@ -22,7 +22,7 @@ from pipelines.stage import PATHS, progress, run
 WORK = Path("models/.training/train")
 """Checkpoints of an unfinished training: not an output, so that DVC leaves it to a next attempt."""
 
-LOADER = "lungal.detectors.tfod.infer:SavedModelDetector"
+LOADER = "lungal.detectors.tfod.infer:load_detector"
 
 
 def train(params: Params) -> None:

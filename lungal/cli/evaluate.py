@@ -93,9 +93,9 @@ def look(
     folder: Path, found: "ExternalSet", params: Params, brightness: dict[str, float]
 ) -> tuple[str, "list[Detections]"]:
     """Return a model's version and what it sees; note how bright each film is on the way."""
-    from lungal.detectors.tfod.infer import SavedModelDetector
+    from lungal.detectors.tfod.infer import load_detector
 
-    detector = SavedModelDetector(folder, params.detect)
+    detector = load_detector(folder, params.detect)
     films = _read(found, detector.input_size, brightness)
     console = Console(stderr=True)
     seen = track(detector.detect(films), "Reading films", len(found.films), console=console)

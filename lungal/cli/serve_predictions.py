@@ -67,9 +67,9 @@ def _service(model: str, folder: Path, url: str | None) -> "PredictionService":
     params = load_params(ROOT / "params.yaml")
     films, acquisition = _films(url), build(for_a_stranger(params.select))
     found = find_model(model, folder)
-    from lungal.detectors.tfod.infer import SavedModelDetector
+    from lungal.detectors.tfod.infer import load_detector
 
-    detector = SavedModelDetector(found, params.detect)
+    detector = load_detector(found, params.detect)
     return PredictionService(detector, detector.model_version, films, acquisition, params.queue)
 
 

@@ -17,7 +17,7 @@ Architecture = Literal[
     "centernet_resnet50_v2",
 ]
 ViewName = Literal[
-    "gamma_up", "gamma_down", "clahe", "turn_left", "turn_right", "shrink", "enlarge"
+    "gamma_up", "gamma_down", "clahe", "turn_left", "turn_right", "shrink", "enlarge", "zoom"
 ]
 
 
@@ -149,11 +149,15 @@ class DetectParams(Section):
     views: tuple[ViewName, ...] = ()
     """Other ways in which each film of the pool is looked at; none by default: each costs as much
     as the first look."""
+    fused: tuple[ViewName, ...] = ("zoom",)
+    """Views whose detections are fused with those of the film as it is, wherever the model looks
+    at a film: test-time augmentation. Each costs as much as the first look."""
 
     @model_validator(mode="after")
     def look_once_in_each_way(self) -> Self:
-        if twice := sorted({name for name in self.views if self.views.count(name) > 1}):
-            raise ValueError(f"views names {', '.join(twice)} twice")
+        for name, views in (("views", self.views), ("fused", self.fused)):
+            if twice := sorted({view for view in views if views.count(view) > 1}):
+                raise ValueError(f"{name} names {', '.join(twice)} twice")
         return self
 
 

@@ -13,7 +13,7 @@ from examined_project import make_project
 from lungal.data.detections import read_detections
 from lungal.data.labels import films, ground_truth, pool, write_labels
 from lungal.data.tfrecords import read_records, write_records
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.errors import StageOrderError
 from lungal.params import AugmentParams, TrainParams
 from lungal.records import Detections, Image
@@ -106,7 +106,7 @@ class Eyes:
 def workshop(labels, monkeypatch):
     workshop = Workshop()
     monkeypatch.setattr(crossfit, "TfodTrainer", lambda: workshop)
-    monkeypatch.setattr(crossfit, "SavedModelDetector", Eyes)
+    monkeypatch.setattr(crossfit, "load_detector", Eyes)
     return workshop
 
 
@@ -227,7 +227,7 @@ def test_a_committee_goes_on_where_it_was(labels, workshop, monkeypatch):
                 raise KeyboardInterrupt
             return super().detect(images)
 
-    monkeypatch.setattr(crossfit, "SavedModelDetector", Interrupted)
+    monkeypatch.setattr(crossfit, "load_detector", Interrupted)
     assert crossfit.main() == 130
     assert not OUT.exists()
     assert not PATHS.committee.exists()
@@ -284,7 +284,7 @@ def test_a_real_model_folder_is_all_that_the_real_detector_needs(
         return "0123456789abcdef"
 
     monkeypatch.setattr(workshop, "export", export)
-    monkeypatch.setattr(crossfit, "SavedModelDetector", SavedModelDetector)
+    monkeypatch.setattr(crossfit, "load_detector", load_detector)
     set_profile(crossfit={"folds": 2})
     assert crossfit.main() == 0
     found = read_detections(OUT)

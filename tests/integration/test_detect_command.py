@@ -14,7 +14,7 @@ from plugins.tiny_detector import film
 
 from lungal.cli.main import main
 from lungal.data.images import encode_jpeg, encode_png, read_pixels
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.params import DetectParams
 from lungal.records import CLASSES, Image
 
@@ -74,7 +74,7 @@ def test_every_film_of_files_and_folders_is_there(detected: Detected, tiny_expor
 def test_the_boxes_are_the_detector_s(detected: Detected, tiny_exported: Path) -> None:
     films = detected.document["films"]
     images = [Image(found["image_id"], read_pixels(Path(found["path"]))) for found in films]
-    detector = SavedModelDetector(tiny_exported, DetectParams(score_threshold=0.01))
+    detector = load_detector(tiny_exported, DetectParams(score_threshold=0.01))
     for found, expected in zip(films, detector.detect(images), strict=True):
         boxes = found["detections"]
         assert boxes

@@ -33,7 +33,7 @@ class Eyes:
 @pytest.fixture
 def labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(detect, "SavedModelDetector", Eyes)
+    monkeypatch.setattr(detect, "load_detector", Eyes)
     monkeypatch.setattr(Eyes, "loaded", 0)
     labels = make_project(films_per_part=4)
     for part in PARTS:

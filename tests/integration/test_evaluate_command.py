@@ -13,7 +13,7 @@ from plugins.tiny_detector import film
 
 from lungal.cli.main import main
 from lungal.data.images import encode_png
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.evaluation.measures import measures
 from lungal.evaluation.precision_recall import macro_ap
 from lungal.params import DetectParams, EvaluateParams
@@ -115,7 +115,7 @@ def test_a_coco_file_with_another_model_and_the_protocol(
     assert (document["films"], document["patients"], document["boxes"]) == (16, 8, 16)
     assert (document["refused"], document["ignored_boxes"]) == ([], 0)
 
-    detector = SavedModelDetector(tiny_exported, DetectParams())
+    detector = load_detector(tiny_exported, DetectParams())
     images, truths = zip(*map(film, FILMS), strict=True)
     expected = macro_ap(truths, list(detector.detect(images)), 0.4)
     table = numbers(document)
@@ -168,7 +168,7 @@ def test_a_registered_model_by_alias_version_and_number(
     run.log_model(
         tiny_exported,
         version,
-        loader="lungal.detectors.tfod.infer:SavedModelDetector",
+        loader="lungal.detectors.tfod.infer:load_detector",
         detect=DetectParams(),
         example=film(0)[0].pixels,
     )

@@ -26,7 +26,7 @@ from lungal.cli.main import main
 from lungal.data.asked import append_asked
 from lungal.data.images import encode_png
 from lungal.data.manifest import MANIFEST, write_manifest
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.params import DetectParams
 from lungal.records import CLASSES, Asked
 from lungal.tracking import MlflowRegistry, Tracker, tracking_uri
@@ -34,7 +34,7 @@ from lungal.tracking import MlflowRegistry, Tracker, tracking_uri
 pytestmark = [pytest.mark.label_studio, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LOADER = "lungal.detectors.tfod.infer:SavedModelDetector"
+LOADER = "lungal.detectors.tfod.infer:load_detector"
 DRAW = 0.02
 CLEAR = "() => window.Htx.annotationStore.selected.regions.forEach(r => r.deleteRegion())"
 INGESTED, BLIND = "00000001_000", "00000002_000"
@@ -75,7 +75,7 @@ def settle(root: Path) -> None:
 def crown(root: Path, model: Path) -> str:
     """Log a model to the project's own registry and make it the champion; return its version."""
     uri = tracking_uri(root, {})
-    detector = SavedModelDetector(model, DetectParams())
+    detector = load_detector(model, DetectParams())
     run = Tracker(uri, root / "outbox").open_round("k1", 1)
     run.log_model(
         model,

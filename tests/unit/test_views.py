@@ -189,7 +189,10 @@ def test_each_film_has_its_tuple_in_its_own_pixels():
         assert [found.image_id for found in of_views] == [film.image_id] * 3
         for found in of_views:
             np.testing.assert_allclose(found.boxes, [[x, 30, x + 40, 60]], atol=0.75)
-            assert found.embedding is None
+        embeddings = [found.embedding for found in of_views]
+        assert embeddings[0] is None
+        assert embeddings[1] is not None, "the film as it is"
+        assert embeddings[2] is None
     assert len(eyes.asked) == 120
 
 

@@ -35,7 +35,7 @@ class ProxyLearner:
         films: image_id to the stored film, of all films of the campaign.
         content: of all films, a hash that changes when one of them does.
         params: of features and head.
-        detect: which detections are kept.
+        detect: which detections are kept; it looks once, whatever `fused` says.
         folder: where the features lie.
     """
 
@@ -55,7 +55,7 @@ class ProxyLearner:
             self.content,
             Backbone(self.params.initial_weights, self.params.input_size).key,
             self.params.model_dump(mode="json", exclude={"initial_weights"}),
-            self.detect.model_dump(mode="json"),
+            self.detect.model_dump(mode="json", exclude={"fused"}),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

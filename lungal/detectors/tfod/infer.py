@@ -1,4 +1,4 @@
-"""A trained model looking at films, exported or not."""
+"""A trained model looking at films, exported or not, once or in several ways."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,10 @@ import numpy as np
 
 from lungal.data.images import Pixels, prepare
 from lungal.data.threads import map_in_order
+from lungal.detectors.fused import FusedDetector
 from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.network import as_batch, read_output
+from lungal.detectors.views import VIEWS
 from lungal.errors import DetectorError
 from lungal.params import DetectParams
 from lungal.records import Detections, Image
@@ -76,6 +78,8 @@ class ServedDetector:
 class SavedModelDetector(ServedDetector):
     """A `Detector` on a model folder written by `TfodTrainer.export` and the train stage.
 
+    It looks once; `load_detector` returns one that looks in all the ways of `DetectParams.fused`.
+
     Args:
         folder: with `saved_model/` and `run.json`.
         params: batch size, and which detections are kept.
@@ -96,6 +100,35 @@ class SavedModelDetector(ServedDetector):
             raise DetectorError(f"{folder}: {str(error).splitlines()[0]}") from None
         serve = self._model.signatures["serving_default"]
         super().__init__(serve, tuple(run["classes"]), run["input_size"], params)
+
+
+class FusedModelDetector(FusedDetector):
+    """A model folder's `Detector` that looks at each film as it is and in `params.fused` views.
+
+    Args:
+        folder: see `SavedModelDetector`.
+        params: batch size, views, and which detections are kept.
+
+    Raises:
+        DetectorError: if the folder holds no such model.
+    """
+
+    def __init__(self, folder: Path, params: DetectParams) -> None:
+        # What only one look sees has that share of its score in the end.
+        least = params.score_threshold / (1 + len(params.fused))
+        once = SavedModelDetector(folder, params.model_copy(update={"score_threshold": least}))
+        views = [VIEWS[name] for name in params.fused]
+        super().__init__(once, views, threshold=params.score_threshold, limit=params.max_detections)
+        self.model_version, self.input_size = once.model_version, once.input_size
+
+
+def load_detector(folder: Path, params: DetectParams) -> SavedModelDetector | FusedModelDetector:
+    """Return the detector of a model folder, which looks as often as `params.fused` says.
+
+    Raises:
+        DetectorError: if the folder holds no such model.
+    """
+    return (FusedModelDetector if params.fused else SavedModelDetector)(folder, params)
 
 
 def _read_run(folder: Path) -> Any:

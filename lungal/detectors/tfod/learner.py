@@ -31,7 +31,7 @@ class TfodLearner:
         content: of all films, a hash that changes when one of them does.
         model: the detector's shape and initial weights.
         train: of each training; its seed gives way to that of the campaign.
-        detect: which detections are kept.
+        detect: which detections are kept; it looks once, whatever `fused` says.
         detail: of the films to train on, see `lungal.data.tfrecords.stored_side`.
     """
 
@@ -54,7 +54,7 @@ class TfodLearner:
             hash_initial(self.model),
             self.model.model_dump(mode="json", exclude=where),
             self.train.model_dump(mode="json", exclude={"seed"}),
-            self.detect.model_dump(mode="json"),
+            self.detect.model_dump(mode="json", exclude={"fused"}),
             self.detail,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

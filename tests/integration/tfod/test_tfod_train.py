@@ -3,7 +3,11 @@ import pytest
 
 from lungal.data.images import encode_png, prepare, read_pixels
 from lungal.data.tfrecords import read_records
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import (
+    FusedModelDetector,
+    SavedModelDetector,
+    load_detector,
+)
 from lungal.detectors.tfod.progress import Progress
 from lungal.detectors.tfod.train import TfodTrainer
 from lungal.errors import DetectorError
@@ -121,6 +125,34 @@ class TestSavedModelDetector(DetectorContract):
     @pytest.fixture
     def detector(self, tiny_exported):
         return SavedModelDetector(tiny_exported, DetectParams(batch_size=4))
+
+
+class TestFusedModelDetector(DetectorContract):
+    @pytest.fixture
+    def detector(self, tiny_exported):
+        return load_detector(tiny_exported, DetectParams(batch_size=3, fused=("zoom", "shrink")))
+
+
+def test_how_often_a_model_looks_is_a_parameter(tiny_exported):
+    once = load_detector(tiny_exported, DetectParams(fused=()))
+    twice = load_detector(tiny_exported, DetectParams())
+    assert isinstance(once, SavedModelDetector)
+    assert isinstance(twice, FusedModelDetector)
+    assert (twice.model_version, twice.input_size) == (once.model_version, once.input_size)
+    film = Image("film", np.random.default_rng(0).integers(0, 255, (192, 192), np.uint8))
+    (seen_once,), (seen_twice,) = once.detect([film]), twice.detect([film])
+    np.testing.assert_array_equal(seen_once.embedding, seen_twice.embedding)
+    assert not np.array_equal(seen_once.scores, seen_twice.scores)
+
+
+def test_what_is_kept_is_said_of_fused_scores(tiny_exported):
+    film = Image("film", np.random.default_rng(0).integers(0, 255, (192, 192), np.uint8))
+    params = DetectParams(score_threshold=0.1, max_detections=40)
+    (few,) = load_detector(tiny_exported, params).detect([film])
+    low = params.model_copy(update={"score_threshold": 0.0})
+    (many,) = load_detector(tiny_exported, low).detect([film])
+    assert 0 < len(few) < len(many) == 40
+    np.testing.assert_allclose(few.scores, many.scores[: len(few)], atol=1e-6)
 
 
 def test_a_film_that_is_not_square_gets_boxes_on_the_film(tiny_exported):
