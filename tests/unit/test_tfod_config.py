@@ -50,6 +50,24 @@ def test_parameters_reach_the_config(tmp_path):
     assert config.train_input_reader.tf_record_input_reader.input_path[0].endswith("*.tfrecord")
 
 
+@pytest.mark.parametrize(("steps", "warmup"), [(10, 30), (10, 10), (1, 5)])
+def test_a_warm_up_as_long_as_the_training_still_has_a_rate(steps, warmup):
+    """The API divides by the steps after it: 0 of them is NaN from the first step on."""
+    compat.install()
+    import numpy as np
+    from object_detection.builders import optimizer_builder
+
+    train = TrainParams(steps=steps, warmup_steps=warmup, learning_rate=0.01)
+    config = build_config(ModelParams(), train).train_config
+    import tensorflow as tf
+
+    step = tf.Variable(0, dtype=tf.int64)
+    _, (rate,) = optimizer_builder.build(config.optimizer, global_step=step)
+    for now in range(steps + 1):
+        step.assign(now)
+        assert 0 <= np.asarray(rate()) <= 0.01
+
+
 def test_augmentation_can_be_switched_off():
     off = AugmentParams(brightness=0, contrast=0, crop=False)
     config = build_config(ModelParams(), TrainParams(augment=off))
