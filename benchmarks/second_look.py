@@ -18,11 +18,12 @@ from lungal.data.labels import ground_truth, read_labels
 from lungal.detectors.fused import fuse
 from lungal.detectors.tfod.infer import SavedModelDetector
 from lungal.detectors.views import VIEWS, View, detect_views
+from lungal.evaluation.matching import match_films
 from lungal.evaluation.precision_recall import macro_ap
 from lungal.params import DetectParams
 from lungal.records import Detections, GroundTruth
 
-IOUS = (0.3, 0.4, 0.5)
+IOUS, SCORES, LIMIT = (0.3, 0.4, 0.5), (0.2, 0.3), 100
 LOOKS = {
     "once": ("as it is",),
     "zoom alone": ("zoom",),
@@ -42,7 +43,7 @@ def look(project: Path, split: str) -> tuple[list[GroundTruth], list[tuple[int, 
     paths = film_paths(project / "data/manifest.parquet")
     films = list(read_films(paths, [truth.image_id for truth in truths]))
     detector = SavedModelDetector(
-        project / "models/detector", DetectParams(score_threshold=0.005, fused=())
+        project / "models/detector", DetectParams(score_threshold=0.0, fused=())
     )
     views = {"as it is": View(), **VIEWS}
     tuples = list(detect_views(detector, films, list(views.values())))
@@ -51,30 +52,46 @@ def look(project: Path, split: str) -> tuple[list[GroundTruth], list[tuple[int, 
 
 
 def judge(project: Path, split: str) -> dict[str, list[float]]:
-    """Return the macro AP at each of IOUS for each of LOOKS."""
+    """Return for each of LOOKS the macro AP at each of IOUS, then `working` at each of SCORES."""
     truths, sizes, seen = look(project, split)
     views = {"as it is": View(), **VIEWS}
     scores = {}
     for name, parts in LOOKS.items():
         chosen = [views[part] for part in parts]
         per_film = zip(*(seen[part] for part in parts), strict=True)
-        found = [fuse(each, chosen, *size) for each, size in zip(per_film, sizes, strict=True)]
-        scores[name] = [macro_ap(truths, found, iou) for iou in IOUS]
+        found = [
+            fuse(each, chosen, *size, limit=LIMIT) if len(each) > 1 else each[0]
+            for each, size in zip(per_film, sizes, strict=True)
+        ]
+        aps = [macro_ap(truths, found, iou) for iou in IOUS]
+        scores[name] = [
+            *aps,
+            *(value for score in SCORES for value in working(truths, found, score)),
+        ]
     return scores
 
 
+def working(
+    truths: Sequence[GroundTruth], found: Sequence[Detections], score: float
+) -> tuple[float, float]:
+    """Return sensitivity at IoU .4, and false positives a film, of detections from a score."""
+    matches = match_films(truths, [film.above(score) for film in found], 0.4)
+    hits = int(matches.hits.sum())
+    return hits / int(matches.truths.sum()), (len(matches.hits) - hits) / len(truths)
+
+
 def show(rows: Sequence[dict[str, dict[str, list[float]]]]) -> None:
-    """Print the mean over the projects, and each of them at IoU .4."""
-    print("looks | val AP@.3/.4/.5 | test AP@.3/.4/.5 | test AP@.4 of each")
+    """Print the means over the projects, and test AP@.4 of each."""
+    print("looks | val AP@.3/.4/.5 | test AP@.3/.4/.5 | test AP@.4 of each", end="")
+    print(" | test sensitivity and false positives a film from .2 | from .3")
     for name in LOOKS:
-        means = [
-            "/".join(
-                f"{value:.3f}" for value in np.mean([row[split][name] for row in rows], axis=0)
-            )
-            for split in ("val", "test")
-        ]
+        val, test = (
+            np.mean([row[split][name] for row in rows], axis=0) for split in ("val", "test")
+        )
+        aps = ("/".join(f"{value:.3f}" for value in means[: len(IOUS)]) for means in (val, test))
         each = " ".join(f"{row['test'][name][1]:.3f}" for row in rows)
-        print(name, *means, each, sep=" | ")
+        at = (f"{test[k]:.3f}, {test[k + 1]:.2f}" for k in range(len(IOUS), len(test), 2))
+        print(name, *aps, each, *at, sep=" | ")
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def run_key(params: Params) -> str:
     parts = {
         "labels": content_hash(require(PATHS.labels, "label")),
         "films": content_hash(require(PATHS.manifest, "ingest")),
+        "detail": params.records.detail,
         "model": params.model.model_dump(mode="json"),
         "train": params.train.model_dump(mode="json"),
         # Where and by whose heartbeat a search is kept changes nothing in what it finds.
@@ -104,12 +105,13 @@ def log_dataset(run: Run, path: Path, context: Context) -> None:
 
 def _sections(params: Params) -> dict[str, object]:
     whole = params.model_dump(mode="json", include={"profile", "data", "split", "label"})
+    records = {"detail": params.records.detail}
     # A name that MLflow takes for a parameter's is not any name that a reader may have.
     reading = params.reading.model_dump(mode="json", exclude={"idle_seconds"})
     reading["weights"] = json.dumps(reading["weights"], sort_keys=True)
     machine = {"model": params.model, "train": params.train, "tune": params.tune}
     sections = {name: section.model_dump(mode="json") for name, section in machine.items()}
-    return whole | {"reading": reading} | sections
+    return whole | {"reading": reading, "records": records} | sections
 
 
 def _tagged() -> list[Path]:

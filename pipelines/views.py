@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from lungal.data.films import film_paths, read_films
 from lungal.data.labels import pool, read_labels
 from lungal.data.looks import write_looks
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.detectors.views import VIEWS, detect_views
 from lungal.params import Params, ViewName
 from lungal.records import Detections
@@ -28,7 +28,7 @@ def look_again(params: Params) -> None:
         return
     names = pool(read_labels(PATHS.labels))
     stored = film_paths(PATHS.manifest)
-    detector = SavedModelDetector(PATHS.model, params.detect)
+    detector = load_detector(PATHS.model, params.detect)
 
     def look(name: ViewName) -> Iterator[Detections]:
         found = detect_views(detector, read_films(stored, names), [VIEWS[name]])

@@ -65,11 +65,14 @@ class View:
             found.image_id, boxes[keep], found.scores[keep], found.labels[keep], per_class
         )
 
-    def shows(self, points: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-        """Say which points (N, 2) x, y in pixels of the film lie within the view's frame: (N,)."""
-        matrix = self.matrix(width, height)
-        moved = points @ matrix[:, :2].T + matrix[:, 2]
-        return np.asarray(((moved >= 0) & (moved <= [width, height])).all(axis=1))
+    def frame(self, width: int, height: int) -> FloatArray:
+        """Return the part of the film that the view shows: (4,) pixels, xyxy.
+
+        The corners that turning takes away are not left out.
+        """
+        middle = np.array([width / 2, height / 2])
+        reach = middle / max(self.scale, 1)
+        return np.concatenate([middle - reach, middle + reach]).astype(np.float32)
 
     def matrix(self, width: int, height: int) -> NDArray[np.float64]:
         """Return the (2, 3) affine map from the film's pixels, x and y, to the view's."""
@@ -96,8 +99,8 @@ VIEWS: Mapping[ViewName, View] = {
 }
 """The views by name, all so small that a reader would say the same of them. `enlarge` is the
 smallest step, as it loses a rim of the film. `zoom` loses 7 % at each edge, and is for looking a
-second time besides the first (`fused`): it shows things as large as training's crops do, which are
-enlarged by up to 1 / sqrt(.75)."""
+second time besides the first (`fused`): it shows things as large as training's crops do, three
+quarters of a film, which are enlarged by 1 / sqrt(.75)."""
 
 
 def detect_views(

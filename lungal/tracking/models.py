@@ -47,8 +47,8 @@ def save_pyfunc(
     import mlflow
     import pandas as pd
 
-    # A registered model answers about one film; views are for a pool, and YAML knows no tuples.
-    look = detect.model_dump(exclude={"views"})
+    # A registered model answers about one film; views are for a pool.
+    look = detect.model_dump(mode="json", exclude={"views"})
     package = Path(__file__).resolve().parents[1]
     mlflow.pyfunc.save_model(
         path=str(out),

@@ -10,7 +10,7 @@ from examined_project import make_project
 from lungal.data.images import encode_png
 from lungal.data.labels import pool, write_labels
 from lungal.data.looks import read_looks
-from lungal.detectors.tfod.infer import SavedModelDetector
+from lungal.detectors.tfod.infer import load_detector
 from lungal.errors import StageOrderError
 from lungal.records import Detections
 from pipelines import views
@@ -37,7 +37,7 @@ class Eyes:
 @pytest.fixture
 def labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(views, "SavedModelDetector", Eyes)
+    monkeypatch.setattr(views, "load_detector", Eyes)
     labels = make_project(films_per_part=4)
     for image_id in pool(labels):
         film = np.full((256, 256), 30, np.uint8)
@@ -66,7 +66,7 @@ def test_each_view_is_a_file_with_boxes_in_the_film_s_own_pixels(labels):
 
 
 def test_no_view_is_asked_for_and_nothing_is_looked_at(labels, monkeypatch):
-    monkeypatch.setattr(views, "SavedModelDetector", None)
+    monkeypatch.setattr(views, "load_detector", None)
     assert views.main() == 0
     assert list(read_looks(PATHS.views, "views")) == []
     assert read_views(pool(labels)) == dict.fromkeys(pool(labels), ())
@@ -108,7 +108,7 @@ def test_a_missing_folder_names_its_stage(labels):
 
 @pytest.mark.slow
 def test_the_real_detector_looks_again(labels, tiny_exported, monkeypatch):
-    monkeypatch.setattr(views, "SavedModelDetector", SavedModelDetector)
+    monkeypatch.setattr(views, "load_detector", load_detector)
     PATHS.model.rename("gone")
     PATHS.model.symlink_to(tiny_exported)
     ask_for("turn_left")

@@ -53,6 +53,13 @@ def test_a_box_that_one_sees_alone_has_half_of_its_score():
     assert_allclose(found.boxes, [BOX])
 
 
+def test_what_one_look_hardly_sees_counts_for_what_the_other_sees():
+    looks = look((BOX, 0.5, 2)), look((BOX, 0.14, 2))
+    found = fuse(looks, [ONCE, ONCE], SIDE, SIDE, least=0.3)
+    assert_allclose(found.scores, [0.32], atol=1e-6)
+    assert len(fuse(looks, [ONCE, ONCE], SIDE, SIDE, least=0.33)) == 0
+
+
 def test_findings_do_not_join_or_crowd_each_other():
     found = fused(look((BOX, 0.6, 2)), look((BOX, 0.5, 3)))
     assert sorted(zip(found.labels.tolist(), found.scores.tolist(), strict=True)) == [
@@ -78,9 +85,33 @@ def test_the_rim_that_an_enlarged_view_cuts_off_counts_in_full():
         look((at_rim, 0.6, 2), (inside, 0.6, 3)), look(), views=[ONCE, ZOOM]
     ).scores
     assert (rim, further_in) == (pytest.approx(0.6), pytest.approx(0.3))
-    # What a view found has its say, even if the middle lies beyond its frame.
-    found = fused(look((at_rim, 0.6, 2)), look((at_rim, 0.2, 2)), views=[ONCE, ZOOM])
-    assert_allclose(found.scores, [0.4], atol=1e-6)
+
+
+@pytest.mark.parametrize("sure", [(0.6, 0.4), (0.4, 0.6), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    "box", [[0, 0, 30, 30], [0, 150, 40, 200], [0, 140, 50, 200], [170, 60, 200, 90]]
+)
+def test_a_box_that_the_enlarged_view_cuts_off_stays_whole(box, sure):
+    """Wherever the surer look is: a costophrenic angle lies at the rim."""
+    frame = ZOOM.frame(SIDE, SIDE)
+    stub = np.concatenate([np.maximum(box[:2], frame[:2]), np.minimum(box[2:], frame[2:])])
+    assert 0.2 < iou(np.array([box], np.float32), stub[None])[0, 0] < 0.8
+    found = fused(look((box, sure[0], 2)), look((stub, sure[1], 2)), views=[ONCE, ZOOM])
+    assert_allclose(found.boxes, [box], atol=1e-4)
+    assert_allclose(found.scores, [0.5], atol=1e-6)
+
+
+def test_what_only_the_enlarged_view_sees_ends_where_its_frame_does():
+    stub = [*ZOOM.frame(SIDE, SIDE)[:2], 60, 60]
+    found = fused(look(), look((stub, 0.4, 2)), views=[ONCE, ZOOM])
+    assert_allclose(found.boxes, [stub])
+    assert_allclose(found.scores, [0.2], atol=1e-6)
+
+
+def test_frames_are_what_views_show():
+    assert_allclose(ZOOM.frame(230, 115), [15, 7.5, 215, 107.5], atol=1e-4)
+    for name in ("shrink", "turn_left", "clahe"):
+        assert VIEWS[name].frame(230, 115).tolist() == [0, 0, 230, 115]
 
 
 def test_the_embedding_is_the_first_look_s():
@@ -203,6 +234,7 @@ def test_few_and_sure_detections_are_kept():
         return found
 
     assert_allclose(kept(0.75, 9).scores, [1, 0.9, 0.8], atol=1e-6)
+    assert len(kept(0.9001, 9)) == 1
     few = kept(0.0, 2)
     assert (len(few), few.boxes.shape, few.class_scores.shape) == (2, (2, 4), (2, 8))
 

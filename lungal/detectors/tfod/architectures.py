@@ -24,8 +24,8 @@ MAX_DETECTIONS = 100
 
 
 def _resizer(model: ModelParams) -> Message:
-    # Records are already this size (lungal.data.images.prepare): for them it changes nothing,
-    # and it brings back to size what a random crop has cut.
+    # Films that are validated or served are this size already (lungal.data.images.prepare): for
+    # them it changes nothing. It brings to size what a random crop has cut from a larger one.
     return {"fixed_shape_resizer": {"height": model.input_size, "width": model.input_size}}
 
 

@@ -12,6 +12,7 @@ from lungal.data.images import Pixels, prepare
 from lungal.data.threads import map_in_order
 from lungal.detectors.fused import FusedDetector
 from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.architectures import MAX_DETECTIONS
 from lungal.detectors.tfod.network import as_batch, read_output
 from lungal.detectors.views import VIEWS
 from lungal.errors import DetectorError
@@ -114,9 +115,8 @@ class FusedModelDetector(FusedDetector):
     """
 
     def __init__(self, folder: Path, params: DetectParams) -> None:
-        # What only one look sees has that share of its score in the end.
-        least = params.score_threshold / (1 + len(params.fused))
-        once = SavedModelDetector(folder, params.model_copy(update={"score_threshold": least}))
+        everything = {"score_threshold": 0.0, "max_detections": MAX_DETECTIONS}
+        once = SavedModelDetector(folder, params.model_copy(update=everything))
         views = [VIEWS[name] for name in params.fused]
         super().__init__(once, views, threshold=params.score_threshold, limit=params.max_detections)
         self.model_version, self.input_size = once.model_version, once.input_size
