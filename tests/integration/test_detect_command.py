@@ -14,7 +14,7 @@ from plugins.tiny_detector import film
 
 from lungal.cli.main import main
 from lungal.data.images import encode_jpeg, encode_png, read_pixels
-from lungal.detectors.tfod.infer import load_detector
+from lungal.detectors.tfod.infer import SavedModelDetector, load_detector
 from lungal.params import DetectParams
 from lungal.records import CLASSES, Image
 
@@ -82,6 +82,20 @@ def test_the_boxes_are_the_detector_s(detected: Detected, tiny_exported: Path) -
         np.testing.assert_allclose([box["box"] for box in boxes], expected.boxes, atol=0.06)
         np.testing.assert_allclose([box["score"] for box in boxes], expected.scores, atol=1e-4)
         assert min(box["score"] for box in boxes) >= 0.01
+
+
+def test_a_film_can_be_looked_at_once(tiny_exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode_png(film(1)[0].pixels))
+    options = ("--model", tiny_exported, "--out", tmp_path / "out", "--no-pictures", "--once")
+    assert detect(tmp_path / "a.png", *options)[0] == 0
+    (found,) = json.loads((tmp_path / "out" / "detections.json").read_text())["films"]
+    image = Image("a", read_pixels(tmp_path / "a.png"))
+    params = DetectParams(score_threshold=0.01)
+    (twice,) = load_detector(tiny_exported, params).detect([image])
+    (once,) = SavedModelDetector(tiny_exported, params).detect([image])
+    scores = [box["score"] for box in found["detections"]]
+    np.testing.assert_allclose(scores, once.scores, atol=1e-4)
+    assert scores[0] != pytest.approx(float(twice.scores[0]), abs=1e-3)
 
 
 def test_the_pictures_show_the_boxes(detected: Detected) -> None:
