@@ -4,7 +4,7 @@ What an engineer of the TF2 Object Detection API does without lungal: a zoo-styl
 512 px records, `train_loop`, `exporter_lib_v2`, the SavedModel's `image_tensor`. Only the import
 mending (compat) and the scoring of the result are lungal's.
 
-    uv run python benchmarks/plain_od_api.py WORKSPACE OUT --imagenet H5 [--steps 1500] [--seed 0]
+    uv run python -m benchmarks.plain_od_api WORKSPACE OUT --imagenet H5 [--steps 1500] [--seed 0]
 
 WORKSPACE is a project folder after `dvc repro label` (data/labels.parquet, data/images). OUT gets
 the model and detections of the test films, served 512 px and 1024 px pictures.
