@@ -38,7 +38,7 @@ def detect(
         bool, typer.Option("--pictures/--no-pictures", help="Whether to draw pictures.")
     ] = True,
     once: Annotated[
-        bool, typer.Option("--once", help="Look at each film once: half the time, less found.")
+        bool, typer.Option("--once", help="Look at each film once instead of twice.")
     ] = False,
 ) -> None:
     """Find findings on films: writes OUT/detections.json and a drawn picture of each film.
