@@ -50,10 +50,10 @@ def compare(said: Sequence[Boxed], expected: Sequence[Boxed], least: float) -> C
     pairs = tuple(pair(*ours, *theirs, least))
     overlaps = iou(ours[0], theirs[0])
     return Comparison(
-        pairs,
-        tuple(float(overlaps[mine, other]) for mine, other in pairs),
-        len(said) - len(pairs),
-        len(expected) - len(pairs),
+        pairs=pairs,
+        overlaps=tuple(float(overlaps[mine, other]) for mine, other in pairs),
+        added=len(said) - len(pairs),
+        missed=len(expected) - len(pairs),
     )
 
 

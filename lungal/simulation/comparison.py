@@ -78,17 +78,17 @@ def _compare(
     theirs = np.array([found[reference][seed] for seed in seeds])
     shift = paired_t(mine - theirs)
     return Comparison(
-        arm,
-        reference,
-        shift.seeds,
-        _mean(mine),
-        _mean(theirs),
-        shift.value,
-        shift.bounds(level),
-        shift.bounds(together(level, family)),
-        shift.p,
-        UNKNOWN,
-        int((mine > theirs).sum()),
+        arm=arm,
+        reference=reference,
+        seeds=shift.seeds,
+        aubc=_mean(mine),
+        of_reference=_mean(theirs),
+        difference=shift.value,
+        interval=shift.bounds(level),
+        together=shift.bounds(together(level, family)),
+        p=shift.p,
+        p_holm=UNKNOWN,
+        won=int((mine > theirs).sum()),
     )
 
 

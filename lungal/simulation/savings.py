@@ -155,15 +155,15 @@ def savings(
 
     known = np.array([one.exact for one in found])
     return Saving(
-        share * float(full.mean()),
-        cost,
-        of_reference,
-        saving(cost, of_reference),
-        bounds(level),
-        bounds(together(level, arms)),
-        float(draws.chances[~known].sum()),
-        seeds,
-        seeds > 1 and tail(together(level, arms), seeds) <= draws.chances.min(),
+        target=share * float(full.mean()),
+        needed=cost,
+        of_reference=of_reference,
+        measured=saving(cost, of_reference),
+        interval=bounds(level),
+        together=bounds(together(level, arms)),
+        censored=float(draws.chances[~known].sum()),
+        seeds=seeds,
+        widest=seeds > 1 and tail(together(level, arms), seeds) <= draws.chances.min(),
     )
 
 

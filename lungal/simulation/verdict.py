@@ -145,17 +145,17 @@ def judge(points: Sequence[Point], rules: Rules | None = None) -> Verdict:
         for currency, of_currency in by_currency.items()
     }
     return Verdict(
-        rules,
-        tuple(curves),
-        tuple(seeds),
-        float(np.mean(list(full.values()))) if full else float("nan"),
-        reference,
-        candidates,
-        compared,
-        _savings(by_currency, reference, len(candidates), full, rules) if full else {},
-        tuple(_check(control, compared[rules.currency]) for control in rules.controls),
-        tuple(_suggest(by_currency["films"], arm, rules) for arm in curves),
-        tuple(notes(curves, reference, rules.references, full)),
+        rules=rules,
+        arms=tuple(curves),
+        seeds=tuple(seeds),
+        full=float(np.mean(list(full.values()))) if full else float("nan"),
+        reference=reference,
+        candidates=candidates,
+        comparisons=compared,
+        savings=_savings(by_currency, reference, len(candidates), full, rules) if full else {},
+        checks=tuple(_check(control, compared[rules.currency]) for control in rules.controls),
+        suggestions=tuple(_suggest(by_currency["films"], arm, rules) for arm in curves),
+        notes=tuple(notes(curves, reference, rules.references, full)),
     )
 
 
