@@ -63,6 +63,7 @@ def simulate(
     Ends with reports/simulation/report.html. Killed, it goes on where it was when it is started
     again. A preset is played under .simulations/, beside the project's own films and reports.
     """
+    report = load_paths(Path("dvc.yaml")).simulation_report  # outside of a project: now, not later
     changes = {
         "learner": learner,
         "seeds": seeds,
@@ -91,7 +92,7 @@ def simulate(
     options = {"preset": preset, **changes, "played": played, "real": real}
     environment["LUNGAL_COMMAND"] = _spell(options)
     _run("simulate", place, environment)
-    page = place / load_paths(Path("dvc.yaml")).simulation_report / "report.html"
+    page = place / report / "report.html"
     Console().print(f"report: [bold]{page}", highlight=False, soft_wrap=True)
 
 

@@ -150,6 +150,13 @@ def test_a_folder_that_is_not_there_is_one_clear_line(project, capsys, option):
     assert f"{option} nowhere is not a folder" in capsys.readouterr().err
 
 
+def test_outside_of_a_project_nothing_is_played(project, capsys):
+    Path("dvc.yaml").unlink()
+    assert main(["simulate", "--preset", "ci"]) == 2
+    assert "dvc.yaml is missing; run from the root of a lungal project" in capsys.readouterr().err
+    assert not Path(".simulations").exists()
+
+
 def test_points_that_are_not_there_are_one_clear_line(project, capsys):
     assert main(["simulate", "--preset", "ci", "--real", "nowhere.csv"]) == 2
     assert "--real nowhere.csv is not a file" in capsys.readouterr().err
