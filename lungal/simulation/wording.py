@@ -32,7 +32,10 @@ def headline(verdict: Verdict) -> str:
     none = f"No strategy was shown to save {paid} against {verdict.reference}"
     faster = [one for one in tested if one.p_holm <= 1 - verdict.rules.level and one.difference > 0]
     if faster:
-        return f"{none}, although {faster[0].arm} learns faster: {_faster(verdict, faster[0])}."
+        surest = max(faster, key=lambda one: one.together[0])
+        others = [one.arm for one in faster if one is not surest]
+        too = f". The same was shown of {', '.join(others)}" if others else ""
+        return f"{none}, although {surest.arm} learns faster: {_faster(verdict, surest)}{too}."
     best = tested[0]
     return f"{none}; the best, {best.arm}, differs from it by {_faster(verdict, best)}."
 

@@ -113,6 +113,24 @@ def test_the_surer_of_two_arms_is_named_where_the_better_one_is_chance():
     assert "although ppal learns faster" in headline(verdict)
 
 
+def test_of_two_that_learn_faster_the_surer_is_named_first():
+    rows = campaign({"stratified_random": 1.0, "ppal": 1.3, "claspd": 1.3}, noise=0.001)[0]
+    loud = [
+        replace(p, score=p.score + 0.0138 + 0.01 * (p.seed - 2))
+        if p.arm == "claspd" and p.round
+        else p
+        for p in rows
+        if p.arm != FULL
+    ]
+    verdict = judge(loud)
+    better = {arm: verdict.comparison(arm) for arm in verdict.candidates}
+    assert better["claspd"].difference > better["ppal"].difference
+    assert max(better[arm].p_holm for arm in better) < 0.05
+    assert better["ppal"].together[0] > better["claspd"].together[0]
+    assert "although ppal learns faster" in headline(verdict)
+    assert headline(verdict).endswith(". The same was shown of claspd.")
+
+
 def test_a_missing_reference_gives_way_to_the_next():
     speeds = {arm: speed for arm, speed in SPEEDS.items() if arm != "stratified_random"}
     verdict = judge(campaign(speeds)[0])
