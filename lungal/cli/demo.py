@@ -32,6 +32,11 @@ READERS = {
     ),
 }
 """The address of each scripted reader, and how well they read."""
+OF_A_TEAM = (
+    *("LABEL_STUDIO_", "MLFLOW_", "LUNGAL_S3", "LUNGAL_PSEUDONYM_KEY"),
+    *("DJANGO_DB", "POSTGRE_", "TF_CONFIG"),
+)
+"""How variables begin that name servers and keys of a team, to which no demo must write."""
 IDENTITY = ("-c", "user.name=lungal demo", "-c", "user.email=demo@lungal.invalid")
 
 
@@ -70,8 +75,9 @@ class Playground:
         self.console.print(f"[bold green]committed[/] {message}", highlight=False)
 
     def _environment(self) -> dict[str, str]:
-        """This process's environment, but with the playground's own Python in front."""
-        inherited = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+        """This process's environment, the playground's own Python in front and no team in it."""
+        dropped = ("VIRTUAL_ENV", "PYTHONPATH", *OF_A_TEAM)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         binaries = self.folder / ".venv" / "bin"
         return inherited | {"PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
 
@@ -85,7 +91,8 @@ def demo(
     """Play two rounds of repro, queue, scripted readers and pull; end with the reader report.
 
     It plays on a branch of its own in a worktree under .demo/, which stays to be looked at.
-    Your branch and files are not touched. Uncommitted changes do not take part.
+    Your branch and files are not touched. Uncommitted changes do not take part. It has servers of
+    its own, whatever LABEL_STUDIO_URL, MLFLOW_TRACKING_URI and the like name.
     """
     console = Console()
     playground = open_playground(Path.cwd(), source, root, console)

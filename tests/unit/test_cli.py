@@ -317,6 +317,28 @@ def test_both_readers_of_the_demo_read_and_nothing_is_left_open() -> None:
         assert "--limit" not in [c for c in commands if c[3] == reader][-1]
 
 
+def test_the_demo_does_not_write_to_the_servers_of_a_team(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_a_team = {
+        "LABEL_STUDIO_URL": "https://labels.example.org",
+        "LABEL_STUDIO_API_KEY": "secret",
+        "MLFLOW_TRACKING_URI": "https://mlflow.example.org",
+        "LUNGAL_S3": "s3://films",
+        "LUNGAL_PSEUDONYM_KEY": "ab" * 32,
+        "POSTGRE_HOST": "db.example.org",
+    }
+    for name, value in {**of_a_team, "LUNGAL_NIH_ROOT": "/films"}.items():
+        monkeypatch.setenv(name, value)
+    playground = Playground(tmp_path, "demo", Console())
+    playground.run(
+        sys.executable, "-c", "import os; open('seen', 'w').write('\\n'.join(os.environ))"
+    )
+    seen = (tmp_path / "seen").read_text(encoding="utf-8").splitlines()
+    assert not set(of_a_team) & set(seen)
+    assert {"LUNGAL_NIH_ROOT", "PATH"} <= set(seen)
+
+
 def test_the_demo_knows_its_sources(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--source", "dicom"]) == 2
     assert capsys.readouterr().err == "lungal: unknown source 'dicom'; known: phantom, nih\n"
