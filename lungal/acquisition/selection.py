@@ -9,7 +9,6 @@ from lungal.acquisition.selectors.drawn import Drawn, StratifiedDrawn
 from lungal.acquisition.selectors.ppal import Ppal
 from lungal.acquisition.selectors.topk import TopK
 from lungal.acquisition.selectors.typicality import Typicality
-from lungal.acquisition.strategies import precision_of
 from lungal.errors import UnknownNameError
 from lungal.params import SelectParams
 
@@ -40,11 +39,7 @@ def build_selector(params: SelectParams) -> Selector:
 
 
 def claspd(params: SelectParams) -> Claspd:
-    """Return claspd with its parameters.
-
-    Raises:
-        UnknownNameError: if the precision of a finding is given that is not one of the eight.
-    """
+    """Return claspd with its parameters."""
     return Claspd(
         params.one_per_patient,
         params.candidates,
@@ -52,5 +47,4 @@ def claspd(params: SelectParams) -> Claspd:
         params.noise,
         params.noise_decay,
         params.embedding_weight,
-        precision_of(params),
     )

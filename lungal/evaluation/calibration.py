@@ -21,7 +21,7 @@ from lungal.boxes import FloatArray
 from lungal.errors import EvaluationError
 from lungal.records import CLASSES, Detections
 
-Kind = Literal["isotonic", "temperature", "shared_temperature", "identity"]
+Kind = Literal["isotonic", "platt", "identity"]
 
 BLEND = 0.01
 """Weight of the score itself in what a fitted curve returns."""
@@ -37,12 +37,12 @@ class ScoreCurve:
 
     Attributes:
         kind: isotonic: linear between `scores` and `values`, to (0, 0) below them and level above;
-            temperature: sigmoid(logit(score) / temperature), Guo et al. 2017, section 4.2;
-            shared_temperature: the same, learnt from all classes together;
+            platt: sigmoid(slope logit(score) + offset), Platt 1999;
             identity: the score as it is.
         detections: how many detections it was learnt from.
         hits: how many of them had found a finding of their class.
-        temperature: above 0; 1 unless kind is a temperature.
+        slope: above 0; 1 unless kind is platt.
+        offset: 0 unless kind is platt.
         scores: (K,) rising, in [0, 1]; empty unless kind is isotonic.
         values: (K,) never falling, in [0, 1].
     """
@@ -50,7 +50,8 @@ class ScoreCurve:
     kind: Kind = "identity"
     detections: int = 0
     hits: int = 0
-    temperature: float = 1.0
+    slope: float = 1.0
+    offset: float = 0.0
     scores: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
 
@@ -64,8 +65,11 @@ class ScoreCurve:
             raise EvaluationError(
                 f"a score curve is {self.kind!r}; known: {', '.join(get_args(Kind))}"
             )
-        if not 0 < self.temperature < math.inf:
-            raise EvaluationError(f"a temperature is {self.temperature}, not above 0 and finite")
+        if not (0 < self.slope < math.inf and math.isfinite(self.offset)):
+            raise EvaluationError(
+                f"a slope is {self.slope} and an offset {self.offset}; they must be finite, and a"
+                " slope above 0"
+            )
         if len(self.scores) != len(self.values) or (self.kind == "isotonic") != bool(self.scores):
             raise EvaluationError(
                 f"a curve of kind {self.kind} has {len(self.scores)} scores and"
@@ -89,9 +93,7 @@ class ScoreCurve:
     def _fitted(self, given: Values) -> Values:
         if self.kind == "isotonic":
             return np.asarray(np.interp(given, (0.0, *self.scores), (0.0, *self.values)))
-        safe = np.clip(given, NEVER, ALWAYS)
-        logits = np.log(safe / (1 - safe))
-        return np.asarray(1 / (1 + np.exp(-logits / self.temperature)))
+        return np.asarray(1 / (1 + np.exp(-(self.slope * logits(given) + self.offset))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,12 @@ class Calibration:
             raise EvaluationError(
                 f"a calibration has {len(self.curves)} curves; there are {len(CLASSES)} classes"
             )
+
+
+def logits(scores: Values) -> Values:
+    """Return log(p / (1 - p)) of scores in [0, 1], finite for 0 and 1, too."""
+    safe = np.clip(scores, NEVER, ALWAYS)
+    return np.asarray(np.log(safe / (1 - safe)))
 
 
 def calibrate(detections: Detections, calibration: Calibration) -> Detections:
@@ -208,7 +216,7 @@ def _curve(values: object) -> ScoreCurve:
     names = set(ScoreCurve.__dataclass_fields__)
     if not isinstance(values, dict) or set(values) != names:
         raise EvaluationError(f"a score curve must hold {', '.join(sorted(names))}: {values!r}")
-    numbers = ("temperature", "detections", "hits")
+    numbers = ("slope", "offset", "detections", "hits")
     lists = {name: values[name] for name in ("scores", "values")}
     if not all(_is_number(values[name]) for name in numbers) or not all(
         isinstance(knots, Sequence) and all(map(_is_number, knots)) for knots in lists.values()

@@ -1,14 +1,19 @@
 """Learn from judged detections what scores mean; fit on validation films, never on the pool's.
 
 Isotonic regression (Zadrozny & Elkan 2002; pool adjacent violators) where a class has enough hits
-to draw a curve from, a temperature (Guo et al. 2017) where it has some, the temperature of all
-classes together where it has hardly any, and nothing at all where nobody has. A detection is right
-if it found a finding of its class at an overlap, by the matching that average precision uses: a
-second box on a finding that is found already is wrong.
+to draw a curve from; else Platt's sigmoid (1999), a temperature (Guo et al. 2017) with an offset.
+The offset is needed: a temperature leaves a score of .5 where it is, and a detector that is trained
+with the focal loss is right far more often than that where it says .5 (docs/results.md). Slope and
+offset of a class are drawn towards those of all classes together by a normal prior, so that a class
+of few hits has the curve of all and one of many its own. Where there are hardly any hits at all,
+scores stay as they are.
 
-Isotonic regression calls what it has only seen right "always right". Its targets are therefore
-Platt's (1999): (H + 1) / (H + 2) for each of H hits and 1 / (M + 2) for each of M misses, in the
-place of 1 and 0.
+A detection is right if it found a finding of its class at an overlap, by the matching that average
+precision uses: a second box on a finding that is found already is wrong.
+
+What has only been seen right would be called "always right". The targets of isotonic regression and
+of all classes together are therefore Platt's: (H + 1) / (H + 2) for each of H hits and 1 / (M + 2)
+for each of M misses, in the place of 1 and 0. For a class the prior does it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,23 +21,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.evaluation.calibration import (
-    ALWAYS,
-    NEVER,
-    Calibration,
-    Kind,
-    ScoreCurve,
-    check_finite,
-)
+from lungal.evaluation.calibration import Calibration, ScoreCurve, check_finite, logits
 from lungal.evaluation.matching import match_films
 from lungal.records import CLASSES, Detections, GroundTruth
 
 ISOTONIC_HITS = 50
 """Hits, and misses, of a class from which it gets a curve of its own."""
-TEMPERATURE_HITS = 10
-"""Hits from which a class, or all together, get a temperature."""
-RANGE = (0.05, 20.0)
-"""Temperatures that are considered."""
+PLATT_HITS = 10
+"""Hits of all classes together from which there is a sigmoid."""
+PRIOR = 0.5
+"""Standard deviation of a class's slope, and of its offset, about those of all classes."""
+FLATTEST = 1e-3
+"""Slope below which a curve would no longer rise."""
 
 Values = NDArray[np.float64]
 Hits = NDArray[np.bool_]
@@ -56,56 +56,75 @@ def fit_calibration(
         check_finite(film)
     matches = match_films(truths, seen, iou)
     scores = np.clip(matches.scores.astype(np.float64), 0.0, 1.0)
-    together = _fit_temperature(scores, matches.hits, "shared_temperature")
+    everything = logits(scores), matches.hits
+    enough = int(matches.hits.sum()) >= PLATT_HITS
+    together = fit_platt(*everything) if enough else None
     curves = []
     for label in range(len(CLASSES)):
         mine = matches.of_class(label)
-        curves.append(fit_curve(scores[mine], matches.hits[mine]) or together)
+        curves.append(fit_curve(scores[mine], matches.hits[mine], together))
     return Calibration(tuple(curves), iou)
 
 
-def fit_curve(scores: Values, hits: Hits) -> ScoreCurve | None:
-    """Return the curve of one class, or None if it has too few hits for one of its own.
+def fit_curve(scores: Values, hits: Hits, together: tuple[float, float] | None) -> ScoreCurve:
+    """Return the curve of one class.
 
     Args:
         scores: (D,) float64 in [0, 1].
         hits: (D,) which of them were right.
+        together: slope and offset of all classes; None: too little is known of them.
     """
     right, wrong = int(hits.sum()), int((~hits).sum())
     if min(right, wrong) >= ISOTONIC_HITS:
         return _fit_isotonic(scores, hits)
-    if right >= TEMPERATURE_HITS:
-        return _fit_temperature(scores, hits, "temperature")
-    return None
+    if together is None:
+        return ScoreCurve(detections=len(scores), hits=right)
+    slope, offset = fit_platt(logits(scores), hits, together)
+    return ScoreCurve("platt", len(scores), right, slope=slope, offset=offset)
+
+
+def fit_platt(
+    given: Values, hits: Hits, prior: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Return slope and offset of the sigmoid of greatest likelihood; with a prior, the posterior's.
+
+    Args:
+        given: (D,) float64 logits of the scores.
+        hits: (D,) which of them were right.
+        prior: the means of slope and offset.
+    """
+    from scipy.optimize import minimize
+
+    start = np.array(prior or (1.0, 0.0))
+    precision = 0.0 if prior is None else PRIOR**-2
+    targets = _targets(hits) if prior is None else hits.astype(np.float64)
+
+    def loss(curve: Values) -> tuple[float, Values]:
+        """Return minus the log of likelihood and prior, and its gradient."""
+        line, off = curve[0] * given + curve[1], curve - start
+        excess = 1 / (1 + np.exp(-line)) - targets
+        gradient = np.array([excess @ given, excess.sum()]) + precision * off
+        value = np.logaddexp(0.0, line).sum() - targets @ line + precision * (off @ off) / 2
+        return float(value), gradient
+
+    bounds = [(FLATTEST, None), (None, None)]
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(best.x[0]), float(best.x[1])
 
 
 def _fit_isotonic(scores: Values, hits: Hits) -> ScoreCurve:
     from sklearn.isotonic import IsotonicRegression
 
-    right, wrong = int(hits.sum()), int((~hits).sum())
-    targets = np.where(hits, (right + 1) / (right + 2), 1 / (wrong + 2))
-    fitted = IsotonicRegression().fit(scores, targets)
+    fitted = IsotonicRegression().fit(scores, _targets(hits))
     return ScoreCurve(
         "isotonic",
         len(scores),
-        right,
+        int(hits.sum()),
         scores=tuple(fitted.X_thresholds_.tolist()),
         values=tuple(fitted.y_thresholds_.tolist()),
     )
 
 
-def _fit_temperature(scores: Values, hits: Hits, kind: Kind) -> ScoreCurve:
-    if (right := int(hits.sum())) < TEMPERATURE_HITS:
-        return ScoreCurve(detections=len(scores), hits=right)
-    from scipy.optimize import minimize_scalar
-
-    safe = np.clip(scores, NEVER, ALWAYS)
-    logits = np.log(safe / (1 - safe))
-    signed = np.where(hits, -logits, logits)
-
-    def loss(log_temperature: float) -> float:
-        """Negative log-likelihood: log(1 + exp(-logit)) of a hit, log(1 + exp(logit)) else."""
-        return float(np.logaddexp(0.0, signed / np.exp(log_temperature)).mean())
-
-    best = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded")
-    return ScoreCurve(kind, len(scores), right, temperature=float(np.exp(best.x)))
+def _targets(hits: Hits) -> Values:
+    right, wrong = int(hits.sum()), int((~hits).sum())
+    return np.where(hits, (right + 1) / (right + 2), 1 / (wrong + 2))

@@ -22,9 +22,11 @@ from lungal.evaluation.calibration import (
 )
 from lungal.evaluation.calibration_fit import (
     ISOTONIC_HITS,
-    TEMPERATURE_HITS,
+    PLATT_HITS,
+    PRIOR,
     fit_calibration,
     fit_curve,
+    fit_platt,
 )
 from lungal.evaluation.matching import match_films
 from lungal.records import CLASSES
@@ -33,8 +35,8 @@ SQUARE, ELSEWHERE = (0, 0, 10, 10), (50, 50, 60, 60)
 STEP = ScoreCurve("isotonic", 4, 2, scores=(0.2, 0.4, 0.6), values=(0.1, 0.1, 0.7))
 CURVES = {
     "isotonic": STEP,
-    "temperature": ScoreCurve("temperature", 4, 2, temperature=3.0),
-    "cold": ScoreCurve("temperature", 4, 2, temperature=0.05),
+    "flat": ScoreCurve("platt", 4, 2, slope=1 / 3, offset=1.0),
+    "steep": ScoreCurve("platt", 4, 2, slope=20.0, offset=-2.0),
     "identity": ScoreCurve(),
 }
 
@@ -64,11 +66,11 @@ def test_an_isotonic_curve_by_hand():
     assert values.tolist() == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_temperature_by_hand():
-    # logit(.8) is ln 4; halved it is ln 2, whose sigmoid is 2/3.
-    warm = ScoreCurve("temperature", 1, 1, temperature=2.0)
-    assert warm(0.8) == pytest.approx(0.99 * 2 / 3 + 0.01 * 0.8, abs=1e-12)
-    assert warm([0.5])[0] == pytest.approx(0.5, abs=1e-12)
+def test_a_sigmoid_by_hand():
+    # logit(.8) is ln 4; halved it is ln 2, and with ln 2 it is ln 4 again.
+    curve = ScoreCurve("platt", 1, 1, slope=0.5, offset=float(np.log(2)))
+    assert curve(0.8) == pytest.approx(0.8, abs=1e-12)
+    assert curve([0.5])[0] == pytest.approx(0.99 * 2 / 3 + 0.01 * 0.5, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -125,7 +127,7 @@ def test_many_films_are_calibrated_as_each_alone():
         replace(film, class_scores=rng.random((len(film), 8), np.float32)) if number % 3 else film
         for number, film in enumerate([seen("empty", [], [], []), *detections])
     ]
-    calibration = Calibration((STEP, CURVES["cold"], *[CURVES["temperature"]] * 6), 0.4)
+    calibration = Calibration((STEP, CURVES["steep"], *[CURVES["flat"]] * 6), 0.4)
     before = [film.scores.copy() for film in mixed]
     together = calibrate_films(mixed, calibration)
     for film, kept, was in zip(mixed, together, before, strict=True):
@@ -137,7 +139,7 @@ def test_many_films_are_calibrated_as_each_alone():
         assert (kept.class_scores is None) == (film.class_scores is None)
         if film.class_scores is not None:
             np.testing.assert_array_equal(kept.class_scores, alone.class_scores)
-            expected = CURVES["temperature"](film.class_scores[:, 5])
+            expected = CURVES["flat"](film.class_scores[:, 5])
             np.testing.assert_allclose(
                 np.sort(kept.class_scores[:, 5]), np.sort(expected), rtol=1e-6
             )
@@ -147,32 +149,71 @@ def test_what_is_learnt_is_how_often_a_score_is_right():
     rng = np.random.default_rng(5)
     scores = rng.uniform(0, 1, 20_000)
     hits = rng.random(20_000) < scores**3  # .5 is right one time in eight
-    curve = fit_curve(scores, hits)
+    curve = fit_curve(scores, hits, None)
     assert (curve.kind, curve.detections, curve.hits) == ("isotonic", 20_000, hits.sum())
     asked = np.linspace(0.1, 0.9, 9)
     np.testing.assert_allclose(curve(asked), asked**3, atol=0.05)
 
 
-def test_a_temperature_is_that_of_a_logistic_regression_through_the_origin():
-    rng = np.random.default_rng(6)
-    logits = rng.normal(0, 2, 400)
-    hits = rng.random(400) < 1 / (1 + np.exp(-logits / 2.5))
+def drawn(slope, offset, count=400, seed=6):
+    """Logits, and hits that a sigmoid of this slope and offset draws."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, count)
+    return logits, rng.random(count) < 1 / (1 + np.exp(-(slope * logits + offset)))
+
+
+def test_a_sigmoid_is_that_of_a_logistic_regression():
+    logits, hits = drawn(0.4, 1.0, count=40_000)
+    theirs = LogisticRegression(C=np.inf, tol=1e-10).fit(logits[:, None], hits)
+    slope, offset = fit_platt(logits, hits)  # Platt's targets are nearly 1 and 0 of so many
+    assert slope == pytest.approx(theirs.coef_[0, 0], rel=2e-3)
+    assert offset == pytest.approx(theirs.intercept_[0], rel=2e-3)
+
+
+def test_a_score_of_one_half_may_be_right_far_more_often():
+    logits, hits = drawn(1.5, 1.5)
     hits[np.flatnonzero(hits)[ISOTONIC_HITS - 1 :]] = False
-    scores = 1 / (1 + np.exp(-logits))
-    curve = fit_curve(scores, hits)
-    assert curve.kind == "temperature"
-    theirs = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(logits[:, None], hits)
-    assert 1 / curve.temperature == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
+    some = 1 / (1 + np.exp(-logits)), hits
+    curve = fit_curve(*some, (1.5, 1.5))
+    assert curve.kind == "platt"
+    assert curve.offset != 0
+    often = 1 / (1 + np.exp(-logits)), drawn(1.5, 1.5)[1]
+    slope, offset = fit_platt(logits, often[1])
+    assert ScoreCurve("platt", slope=slope, offset=offset)(0.5) == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_class_of_few_hits_is_drawn_to_all_and_one_of_many_is_not():
+    prior = (1.0, -3.0)
+    logits, hits = drawn(1.0, 1.0, count=3000)
+    offsets = [fit_platt(logits[:n], hits[:n], prior)[1] for n in (0, 4, 40, 3000)]
+    assert offsets[0] == pytest.approx(-3.0)
+    assert offsets == sorted(offsets)
+    assert offsets[1] < -1.5
+    assert offsets[-1] == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_prior_is_that_of_a_penalised_regression():
+    logits, hits = drawn(0.8, 0.0)
+    # About (0, 0) it is ridge regression, with the offset penalised as a column of ones is.
+    columns = np.stack([logits, np.ones_like(logits)], axis=1)
+    ridge = LogisticRegression(C=PRIOR**2, fit_intercept=False, tol=1e-10).fit(columns, hits)
+    assert fit_platt(logits, hits, (0.0, 0.0)) == pytest.approx(tuple(ridge.coef_[0]), abs=1e-3)
+
+
+def test_a_curve_rises_whatever_the_scores_say():
+    logits = np.linspace(-3, 3, 60)
+    slope, _ = fit_platt(logits, logits < 0)  # the higher the score, the more often wrong
+    assert slope > 0
 
 
 @pytest.mark.parametrize(
     ("hits", "misses", "kind"),
     [
         (ISOTONIC_HITS, ISOTONIC_HITS, "isotonic"),
-        (ISOTONIC_HITS, ISOTONIC_HITS - 1, "temperature"),
-        (ISOTONIC_HITS - 1, ISOTONIC_HITS, "temperature"),
-        (TEMPERATURE_HITS, 0, "temperature"),
-        (TEMPERATURE_HITS - 1, 500, "identity"),
+        (ISOTONIC_HITS, ISOTONIC_HITS - 1, "platt"),
+        (ISOTONIC_HITS - 1, ISOTONIC_HITS, "platt"),
+        (PLATT_HITS, 0, "platt"),
+        (PLATT_HITS - 1, 500, "identity"),
         (0, 500, "identity"),
     ],
 )
@@ -184,18 +225,20 @@ def test_how_much_is_enough(hits, misses, kind):
     assert calibration.iou == 0.5
 
 
-def test_a_class_with_hardly_a_hit_takes_the_temperature_of_all():
+def test_a_class_that_was_never_seen_has_the_curve_of_all():
     rng = np.random.default_rng(1)
     truths, detections = squares(200, 30, rng)
     calibration = fit_calibration(truths, detections, iou=0.5)
-    kinds = [curve.kind for curve in calibration.curves]
-    assert kinds == ["temperature"] + ["shared_temperature"] * 7
-    assert calibration.curves[1].temperature == calibration.curves[0].temperature
+    assert [curve.kind for curve in calibration.curves] == ["platt"] * 8
+    first, second = calibration.curves[:2]
+    assert (second.detections, second.hits) == (0, 0)
+    assert second.slope == pytest.approx(first.slope, abs=0.05)
+    assert second.offset == pytest.approx(first.offset, abs=0.05)
 
 
 def test_what_has_only_been_right_is_not_always_right():
     scores = np.concatenate([np.linspace(0.1, 0.4, 60), np.linspace(0.6, 0.9, 60)])
-    curve = fit_curve(scores, scores > 0.5)
+    curve = fit_curve(scores, scores > 0.5, None)
     assert curve.values[0] == pytest.approx(1 / 62)
     assert curve.values[-1] == pytest.approx(61 / 62)
 
@@ -213,7 +256,7 @@ def test_order_of_films_does_not_matter():
     films = made_up(np.random.default_rng(4), films=160, classes=np.arange(2), ties=True)
     one = fit_calibration(*films, iou=0.4)
     assert one == fit_calibration(films[0][::-1], films[1][::-1], iou=0.4)
-    assert {curve.kind for curve in one.curves} == {"isotonic", "shared_temperature"}
+    assert {curve.kind for curve in one.curves} == {"isotonic", "platt"}
 
 
 def test_json_gives_the_same_back():
@@ -241,7 +284,8 @@ GOOD = {
     "kind": "identity",
     "detections": 0,
     "hits": 0,
-    "temperature": 1.0,
+    "slope": 1.0,
+    "offset": 0.0,
     "scores": [],
     "values": [],
 }
@@ -250,11 +294,11 @@ GOOD = {
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"kind": "spline"}, "'spline'; known: isotonic, temperature"),
-        ({"temperature": float("nan")}, "no number"),
-        ({"temperature": float("inf")}, "no number"),
-        ({"temperature": 0.0}, "temperature is 0.0"),
-        ({"temperature": "1"}, "no number"),
+        ({"kind": "temperature"}, "'temperature'; known: isotonic, platt"),
+        ({"slope": float("nan")}, "no number"),
+        ({"offset": float("inf")}, "no number"),
+        ({"slope": 0.0}, "slope is 0.0"),
+        ({"slope": "1"}, "no number"),
         ({"kind": "isotonic"}, "0 scores"),
         ({"scores": [0.1], "values": [0.1]}, "identity has 1 scores"),
         ({"kind": "isotonic", "scores": [0.1], "values": []}, "1 scores and 0 values"),
@@ -264,7 +308,7 @@ GOOD = {
         ({"kind": "isotonic", "scores": [0.1], "values": [1.5]}, "does not rise within"),
         ({"kind": "isotonic", "scores": ["x"], "values": [0.5]}, "no number"),
         ({"scores": None}, "no number"),
-        ({"slope": 2}, "must hold detections"),
+        ({"temperature": 2}, "must hold detections"),
     ],
 )
 def test_a_damaged_curve_is_refused(bad, said):

@@ -13,7 +13,7 @@ from lungal.acquisition.lots import by_lot, gumbel
 from lungal.acquisition.pool import Choice, as_choices
 from lungal.acquisition.selection import build_selector
 from lungal.acquisition.selectors import k_centre
-from lungal.acquisition.selectors.claspd import class_worth, quotas
+from lungal.acquisition.selectors.claspd import quotas
 from lungal.acquisition.selectors.drawn import NOTHING, UNKNOWN, strata_of
 from lungal.acquisition.selectors.k_centre import farthest_first
 from lungal.acquisition.selectors.k_means import k_means
@@ -300,19 +300,6 @@ def test_noise_is_gumbels_and_depends_on_its_names_alone():
     assert all(gumbel("7", **lots) != again for lots in others)
 
 
-def test_a_film_is_worth_what_is_doubted_or_overlooked():
-    pool = pool_of(2, **reports(["Mass"], []))
-    nothing = np.zeros((2, len(CLASSES)), np.float32)
-    mass, nodule = CLASSES.index("Mass"), CLASSES.index("Nodule")
-    doubts, shown = nothing.copy(), nothing.copy()
-    doubts[0, nodule], shown[0, mass], doubts[0, mass] = 0.3, 0.25, 0.1
-    pool = replace(pool, class_doubts=doubts, class_scores=shown)
-    worth = class_worth(pool, dict.fromkeys(CLASSES, 0.8))
-    assert worth[0, mass] == pytest.approx(0.8 * 0.75)
-    assert worth[0, nodule] == pytest.approx(0.3)
-    assert worth.sum() == pytest.approx(0.8 * 0.75 + 0.3)
-
-
 def test_classes_get_equal_shares_as_far_as_they_have_films():
     pool = make_pool(40)
     worth = np.zeros((40, len(CLASSES)))
@@ -345,6 +332,35 @@ def test_claspd_brings_rare_classes_that_scores_alone_would_not():
     strata = [choice.components["stratum"] for choice in chosen]
     assert strata.count(CLASSES[5]) == 4  # of seven for two classes, the rarer first
     assert strata.count("any") == 3
+
+
+def test_of_equal_worth_claspd_draws_lots_and_not_by_name():
+    pool = pool_of(100, **reports(*[[]] * 100))
+    doubts = np.zeros((100, len(CLASSES)), np.float32)
+    doubts[:, 0] = 0.5
+    pool = replace(pool, class_doubts=doubts, scores=np.full(100, 0.5))
+    chosen = {
+        (seed, number): set(
+            names_of(
+                choose(
+                    pool, 10, number=number, selector="claspd", noise=0.0, candidates=1, seed=seed
+                )
+            )
+        )
+        for seed, number in [(0, 1), (1, 1), (0, 2)]
+    }
+    assert len(chosen[0, 1] & chosen[1, 1]) < 5
+    assert len(chosen[0, 1] & chosen[0, 2]) < 5
+    assert max(map(pool.image_ids.index, chosen[0, 1])) > 50
+
+
+def test_what_is_hardly_seen_lies_near_what_shows_nothing():
+    selector = build_selector(SelectParams(selector="claspd", embedding_weight=0.0))
+    rows = np.zeros((3, len(CLASSES)), np.float32)
+    rows[1, 0], rows[2, :2] = 0.05, 1.0
+    nothing, faint, sure = selector.vectors(np.ones((3, 4), np.float32), rows)[:, 4:]
+    assert np.linalg.norm(faint - nothing) == pytest.approx(0.05)
+    assert np.linalg.norm(sure) == pytest.approx(1.0)
 
 
 def test_the_noise_of_claspd_fades():

@@ -33,7 +33,7 @@ def audit_claspd(audited: Audited) -> None:
     if not audited.films:
         return
     selector = claspd(params)
-    worth = class_worth(pool, selector.precision)
+    worth = class_worth(pool)
     wanted = share(audited.budget, params.stratified)
     due = quotas(worth, pool, wanted, alone=params.one_per_patient)
     strata = [audited.component(place, "stratum") for place in range(len(audited.films))]
@@ -91,10 +91,10 @@ def _candidates(
                 seed=params.seed,
                 number=audited.number,
             )
-            noised[film] = math.log(max(worth[film], LEAST)) + scale * lot
+            noised[film] = math.log(max(worth[film], LEAST)) + scale * lot, lot
     taken = {pool.patients[film] for film in before}
     near: list[int] = []
-    for film in sorted(noised, key=lambda film: (-noised[film], film)):
+    for film in sorted(noised, key=lambda film: noised[film], reverse=True):
         if len(near) == math.ceil(count * params.candidates):
             break
         if not params.one_per_patient or pool.patients[film] not in taken:

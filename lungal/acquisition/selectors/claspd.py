@@ -34,18 +34,18 @@ class Claspd:
     1. Of the batch, the share `stratified` is dealt out evenly to the classes, never more than a
        class has films; all the rest is for `any` class. What a class cannot fill is for `any`.
     2. The worth of film i for class c is the strategy's score for the film as if it showed c
-       alone. If its report names c it is at least w_c (1 - p_ic): the label's precision, less what
-       the detector sees of it. For `any` it is the strategy's score.
+       alone. For `any` it is the strategy's score.
     3. The worth is noised: log worth + b G, G drawn from the standard Gumbel distribution, and
        b = noise x decay^(round - 1). The class with the fewest films chooses first, `any` last,
-       each among its `candidates` films of highest noised worth for each that it may have.
+       each among its `candidates` films of highest noised worth for each that it may have; of
+       equals those of higher G.
     4. Of these it takes a greedy k-centre, seeded with the labelled films and all that were chosen
        before. The distance is Euclidean between the vectors (sqrt(v) e, sqrt(1 - v) s), e the
-       embedding and s the scores of the surest detection of each class, both of length one, and v
-       the `embedding_weight`.
+       embedding, of length one, s the scores of the surest detection of each class, of length one
+       at most, and v the `embedding_weight`.
 
-    ClaSP PE takes its films by 1 to 3 alone, with an entropy of the class for the worth, without
-    reports, and with a noise that is scheduled over a number of rounds that is known beforehand;
+    ClaSP PE takes its films by 1 to 3 alone, with an entropy of the class for the worth, and with a
+    noise that is scheduled over a number of rounds that is known beforehand;
     a campaign does not know when it ends, so ours falls by a factor each round.
     """
 
@@ -55,7 +55,6 @@ class Claspd:
     noise: float
     noise_decay: float
     embedding_weight: float
-    precision: Mapping[str, float]
 
     def __call__(self, pool: Pool, budget: int, *, seed: int, number: int) -> list[Choice]:
         """Return the choices in the order of the strata, each with its stratum and its numbers.
@@ -66,7 +65,7 @@ class Claspd:
         if not len(pool) or not budget:
             return []
         embeddings, labelled = need_embeddings(pool, "claspd")
-        worth = class_worth(pool, self.precision)
+        worth = class_worth(pool)
         due = quotas(worth, pool, share(budget, self.stratified), alone=self.one_per_patient)
         known = self.vectors(labelled, pool.labelled_class_scores)
         chosen: dict[int, dict[str, float | str]] = {}
@@ -80,7 +79,7 @@ class Claspd:
             for place, far in picked:
                 film = near[place]
                 chosen[film] = {"stratum": stratum, "worth": float(values[film])}
-                chosen[film] |= {"noised": noised[film], "distance": far}
+                chosen[film] |= {"noised": noised[film][0], "distance": far}
             known = np.concatenate([known, vectors[[place for place, _ in picked]]])
         return as_choices(pool, chosen, chosen.values())
 
@@ -88,41 +87,44 @@ class Claspd:
         """Return (N, E + C) vectors between which distances are taken, of (N, E) and (N, C)."""
         weight = np.float32(self.embedding_weight)
         parts = [np.sqrt(weight) * unit_rows(embeddings)]
-        parts.append(np.sqrt(1 - weight) * unit_rows(class_scores))
+        parts.append(np.sqrt(1 - weight) * _within_one(class_scores))
         return np.concatenate(parts, axis=1)
 
     def _noised(
         self, stratum: str, values: NDArray[np.float64], pool: Pool, *, seed: int, number: int
-    ) -> dict[int, float]:
+    ) -> dict[int, tuple[float, float]]:
+        """Return the noised worth of films for a stratum, each with its lot, which settles ties."""
         scale = self.noise * self.noise_decay ** (number - 1)
         films = range(len(pool)) if stratum == ANY else np.flatnonzero(values > 0).tolist()
         noised = {}
         for film in films:
             lot = gumbel(pool.image_ids[film], purpose=f"noise {stratum}", seed=seed, number=number)
-            noised[film] = math.log(max(values[film], LEAST)) + scale * lot
+            noised[film] = math.log(max(values[film], LEAST)) + scale * lot, lot
         return noised
 
     def _candidates(
-        self, noised: Mapping[int, float], pool: Pool, chosen: Mapping[int, object], wanted: int
+        self,
+        noised: Mapping[int, tuple[float, float]],
+        pool: Pool,
+        chosen: Mapping[int, object],
+        wanted: int,
     ) -> list[int]:
-        ordered = sorted(noised, key=lambda film: (-noised[film], film))
+        ordered = sorted(noised, key=lambda film: noised[film], reverse=True)
         free = (film for film in ordered if film not in chosen)
         taken = (pool.patients[film] for film in chosen)
         alone = one_a_patient(free, pool, taken) if self.one_per_patient else free
         return list(islice(alone, math.ceil(wanted * self.candidates)))
 
 
-def class_worth(pool: Pool, precision: Mapping[str, float]) -> NDArray[np.float64]:
+def class_worth(pool: Pool) -> NDArray[np.float64]:
     """Return the (N, C) worth of each film for each class, 0 where it has nothing of it.
 
     Raises:
-        SelectionError: if the pool was gathered without the strategy's scores by class.
+        SelectionError: if the pool was gathered without doubts by class.
     """
     if pool.class_doubts is None:
         raise SelectionError("claspd needs class_doubts of the pool, and it was made without them")
-    trust = np.array([precision[name] for name in CLASSES])
-    overlooked = pool.findings * trust * (1.0 - pool.class_scores.astype(np.float64))
-    return np.asarray(np.maximum(pool.class_doubts.astype(np.float64), overlooked))
+    return pool.class_doubts.astype(np.float64)
 
 
 def worth_of(stratum: str, worth: NDArray[np.float64], pool: Pool) -> NDArray[np.float64]:
@@ -153,3 +155,9 @@ def quotas(worth: NDArray[np.float64], pool: Pool, films: int, *, alone: bool) -
             break
         due[min(open_, key=lambda name: due[name])] += 1
     return {name: count for name, count in due.items() if count}
+
+
+def _within_one(rows: FloatArray) -> FloatArray:
+    """Return rows that are not longer than one: a film on which little is seen lies near none."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1), np.float32)
