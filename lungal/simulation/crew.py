@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -129,6 +130,15 @@ def _wait(futures: Sequence[Future[None]], tell: Callable[[], None]) -> None:
 def _enter(done: Any) -> None:
     global _done
     _done = done
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    # Of a parent that was killed nothing else would tell a worker, which would train for hours.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _start(campaign: Campaign, seed: int) -> None:
