@@ -25,10 +25,11 @@ def label(params: Params) -> None:
         params.label,
         params.reading,
     )
-    write_labels(PATHS.labels, labels)
+    number = current_round(log)
+    write_labels(PATHS.labels, labels, number=number)
     logger.info(
         "round %d: %d training films labelled, %d in the pool, %d disputed, %d excluded",
-        current_round(log),
+        number,
         len(films(labels, "train", "labelled")),
         len(pool(labels)),
         len(disputed(labels)),

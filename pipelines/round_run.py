@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lungal.data.annotations import current_round, read_log
 from lungal.data.files import require
+from lungal.data.labels import read_round
 from lungal.params import Params
 from lungal.tracking import (
     Run,
@@ -70,7 +70,7 @@ def round_run(stage: str, params: Params) -> Iterator[Run]:
     KILLED after an error or Ctrl+C.
     """
     if stage in MAKERS:
-        key, number = run_key(params), current_round(read_log(PATHS.annotations))
+        key, number = run_key(params), read_round(PATHS.labels)
     else:
         model = read_model_run()
         key, number = str(model["run_key"]), int(model["round"])

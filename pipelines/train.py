@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lungal.data.annotations import current_round, read_log
 from lungal.data.files import whole_file
+from lungal.data.labels import read_round
 from lungal.data.tfrecords import read_records
 from lungal.detectors.tfod.devices import is_chief, make_strategy
 from lungal.detectors.tfod.train import TfodTrainer
@@ -58,7 +58,7 @@ def fit(params: Params, tuned: TrainParams, *, on_step: Any) -> dict[str, float]
 def export(params: Params, best: Mapping[str, float], run_key: str) -> dict[str, Any]:
     """Write models/detector/ and return what its run.json says."""
     weights = TfodTrainer().export(WORK, PATHS.model)
-    number = current_round(read_log(PATHS.annotations))
+    number = read_round(PATHS.labels)
     truths = [truth for _, truth in read_records(PATHS.records / "train")]
     run_json = {
         "model_version": f"r{number}-{weights[:8]}",

@@ -11,13 +11,15 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 
-from lungal.data.tables import read_table, write_table
+from lungal.data.tables import read_facts, read_table, write_table
+from lungal.errors import StageOrderError
 from lungal.records import GroundTruth, LabelledBox, Split
 
 State = Literal["labelled", "pool", "excluded", "disputed"]
 """`disputed`: a training film on which readers disagree, until somebody has read it once more."""
 Origin = Literal["initial", "truth", "reader"]
 
+ROUND = "lungal.round"
 SIDES = ("x1", "y1", "x2", "y2")
 
 _BOX = pa.struct(
@@ -37,9 +39,29 @@ LABELS = pa.schema(
 )
 
 
-def write_labels(path: Path, labels: pd.DataFrame) -> None:
-    """Write labels, sorted by image_id; equal rows give equal bytes."""
-    write_table(path, labels, LABELS)
+def write_labels(path: Path, labels: pd.DataFrame, *, number: int) -> None:
+    """Write labels, sorted by image_id; equal rows of one round give equal bytes.
+
+    Args:
+        path: written whole or not at all.
+        labels: a row for each film.
+        number: of the round that they are worked on in, from 1.
+    """
+    write_table(path, labels, LABELS, {ROUND: str(number)})
+
+
+def read_round(path: Path) -> int:
+    """Return the round that the labels are of.
+
+    Readings may come in while a model is trained on these labels: the log is further on then.
+
+    Raises:
+        StageOrderError: if the stage `label` has not run, or an earlier version of it has.
+    """
+    number = read_facts(path, "label").get(ROUND)
+    if number is None:
+        raise StageOrderError(f"{path} does not say its round; run: dvc repro -f label")
+    return int(number)
 
 
 def read_labels(path: Path) -> pd.DataFrame:

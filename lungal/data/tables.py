@@ -1,5 +1,7 @@
 """Parquet tables of which equal rows are equal bytes, so that DVC's early cutoff works."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,9 @@ from lungal.data.files import require, whole_file
 from lungal.errors import StageOrderError
 
 
-def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
+def write_table(
+    path: Path, frame: pd.DataFrame, schema: pa.Schema, facts: Mapping[str, str] | None = None
+) -> None:
     """Write the schema's columns of a frame, sorted by the schema's first column.
 
     The same rows in any order give the same bytes: no index, no pandas metadata, no time.
@@ -19,6 +23,7 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
         path: written whole or not at all.
         frame: has at least the schema's columns; NaN and None become null.
         schema: names, types and order of the columns.
+        facts: about the table as a whole.
 
     Raises:
         KeyError: if the frame lacks a column.
@@ -27,7 +32,7 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     ordered = frame.sort_values(schema.names[0], kind="stable")
     table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False)
     with whole_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(facts), temporary, compression="zstd")
 
 
 def read_table(path: Path, made_by: str) -> pd.DataFrame:
@@ -39,14 +44,31 @@ def read_table(path: Path, made_by: str) -> pd.DataFrame:
     Raises:
         StageOrderError: if the file is missing or damaged, naming the stage that makes it.
     """
-    try:
+    with _known_as(path, made_by):
         table = pq.read_table(require(path, made_by), partitioning=None)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def read_facts(path: Path, made_by: str) -> dict[str, str]:
+    """Read what was written about a table as a whole.
+
+    Raises:
+        StageOrderError: as read_table.
+    """
+    with _known_as(path, made_by):
+        schema = pq.read_schema(require(path, made_by))
+    return {name.decode(): fact.decode() for name, fact in (schema.metadata or {}).items()}
+
+
+@contextmanager
+def _known_as(path: Path, made_by: str) -> Iterator[None]:
+    try:
+        yield
     except pa.ArrowInvalid:
         raise StageOrderError(
             f"{path} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
         ) from None
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
 
 
 def as_csv(table: pd.DataFrame) -> bytes:

@@ -38,7 +38,7 @@ def make_project(films_per_part=12):
         for number in range(films_per_part)
     ]
     labels = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
-    write_labels(PATHS.labels, labels)
+    write_labels(PATHS.labels, labels, number=1)
     write_films(random, labels)
     for part, split, state in (
         ("test", "test", "labelled"),

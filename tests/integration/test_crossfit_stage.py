@@ -157,7 +157,7 @@ def test_no_folds_make_an_empty_table_and_need_nothing(labels, workshop):
 
 def test_one_patient_is_not_enough(labels, workshop, caplog):
     only = labels["patient_id"] == labels.loc[labels["split"] == "train", "patient_id"].max()
-    write_labels(PATHS.labels, labels[(labels["split"] != "train") | only])
+    write_labels(PATHS.labels, labels[(labels["split"] != "train") | only], number=1)
     assert crossfit.main() == 0
     assert read_detections(OUT) == []
     assert not workshop.trained
@@ -195,7 +195,9 @@ def test_without_a_committee_nobody_looks_at_the_pool(labels, workshop):
 
 
 def test_each_member_of_the_committee_looks_at_the_whole_pool(labels, workshop):
-    write_labels(PATHS.labels, labels[labels["image_id"] != "40000000_000"])  # uneven folds
+    write_labels(
+        PATHS.labels, labels[labels["image_id"] != "40000000_000"], number=1
+    )  # uneven folds
     set_profile(crossfit={"committee": True})
     assert crossfit.main() == 0
     trained = [len(films) for films in workshop.trained]
@@ -249,7 +251,7 @@ def test_a_committee_sees_the_pool_as_it_is_now(labels, workshop):
     workshop.trained.clear()
     workshop.stop_in = None
     first, *rest = pool(labels)
-    write_labels(PATHS.labels, labels[labels["image_id"] != first])
+    write_labels(PATHS.labels, labels[labels["image_id"] != first], number=1)
     assert crossfit.main() == 0
     assert len(workshop.trained) == 3
     assert len(read_committee(rest)) == len(rest)
@@ -265,7 +267,7 @@ def test_folds_of_other_inputs_are_not_kept(labels, workshop, change):
     if change == "tuned":
         write_best(learning_rate=0.5)
     elif change == "labels":
-        write_labels(PATHS.labels, labels[labels["image_id"] != labels["image_id"].max()])
+        write_labels(PATHS.labels, labels[labels["image_id"] != labels["image_id"].max()], number=1)
     else:
         params = yaml.safe_load(Path("params.yaml").read_text())
         params["detect"]["score_threshold"] = 0.2

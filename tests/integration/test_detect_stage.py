@@ -62,7 +62,7 @@ def test_each_part_is_examined_by_one_model_loaded_once(labels):
 def test_a_part_stays_the_same_to_the_byte_when_another_changes(labels):
     assert detect.main() == 0
     before = {part: (PATHS.detections / f"{part}.parquet").read_bytes() for part in PARTS}
-    write_labels(PATHS.labels, labels[labels["image_id"] != pool(labels)[0]])
+    write_labels(PATHS.labels, labels[labels["image_id"] != pool(labels)[0]], number=1)
     assert detect.main() == 0
     after = {part: (PATHS.detections / f"{part}.parquet").read_bytes() for part in PARTS}
     assert [part for part in PARTS if before[part] != after[part]] == ["pool"]
@@ -72,7 +72,7 @@ def test_disputed_films_are_examined_and_an_empty_pool_is_an_empty_file(labels):
     changed = labels.assign(
         state=labels["state"].where(labels["state"] != "pool", "disputed"),
     )
-    write_labels(PATHS.labels, changed)
+    write_labels(PATHS.labels, changed, number=1)
     assert detect.main() == 0
     found = written()
     assert found["pool"] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.trainable_project import PATHS, lay_out, start_training
+from plugins.trainable_project import PATHS, ROUND, lay_out, start_training
 
 from lungal.params import ModelParams, TrainParams
 
@@ -115,6 +115,8 @@ def test_no_half_written_model_was_taken_for_whole(killed: Killed) -> None:
     assert not killed.whole_too_soon
     model = killed.folder / PATHS.model
     run = json.loads((model / "run.json").read_text())
+    assert run["round"] == ROUND, "that of the labels, however far the log is by now"
+    assert run["model_version"].startswith(f"r{ROUND}-")
     assert run["best_step"] in range(10, STEPS + 1, 10)
     parts = {"pipeline.config", "label_map.pbtxt", "checkpoint", "saved_model", "run.json"}
     assert {path.name for path in model.iterdir()} == parts

@@ -60,7 +60,7 @@ def project(tmp_path, monkeypatch):
     )
     write_manifest(Path("data/manifest.parquet"), films)
     write_splits(Path("data/splits.parquet"), films)
-    write_labels(Path("data/labels.parquet"), labels)
+    write_labels(Path("data/labels.parquet"), labels, number=1)
     return tmp_path
 
 

@@ -238,7 +238,7 @@ def test_a_budget_beyond_the_pool_takes_all_and_says_so(labels, caplog):
 
 
 def test_an_empty_pool_gives_a_header(labels, caplog):
-    write_labels(PATHS.labels, labels[labels["state"] != "pool"])
+    write_labels(PATHS.labels, labels[labels["state"] != "pool"], number=1)
     examine("pool", [])
     with caplog.at_level(logging.INFO):
         assert select.main() == 0
@@ -311,7 +311,7 @@ def mixed(labels):
         2,
         0.25,
     ]
-    write_labels(PATHS.labels, labels)
+    write_labels(PATHS.labels, labels, number=1)
     truths = [truth for truth in ground_truth(labels, "train") if len(truth.boxes)]
     doubted = [truths[0].image_id, truths[2].image_id]
     examine("crossfit", [doubt(t, t.image_id in doubted) for t in ground_truth(labels, "train")])
@@ -369,7 +369,7 @@ def test_the_truth_of_a_known_case_is_nowhere_in_the_selection(mixed):
     known = labels["origin"] == "initial"
     other = [{"label": "Pneumothorax"} | dict.fromkeys(SIDES, 1.0)]
     labels.loc[known, "boxes"] = pd.Series([other] * len(labels), dtype=object)[known]
-    write_labels(PATHS.labels, labels)
+    write_labels(PATHS.labels, labels, number=1)
     assert select.main() == 0
     assert PATHS.selection.read_bytes() == before
 
@@ -409,10 +409,10 @@ def test_neither_is_one_on_which_two_readers_agree(mixed):
     labels, doubted = mixed
     agreed = labels["image_id"] == doubted[0]
     labels.loc[agreed, ["origin", "readers", "agreement"]] = ["reader", 2, 0.75]
-    write_labels(PATHS.labels, labels)
+    write_labels(PATHS.labels, labels, number=1)
     assert rereads() == {doubted[1]}
     labels.loc[agreed, "agreement"] = 0.4  # they did not
-    write_labels(PATHS.labels, labels)
+    write_labels(PATHS.labels, labels, number=1)
     assert rereads() == set(doubted)
 
 

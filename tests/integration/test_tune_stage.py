@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
+from lungal.data.labels import LABELS, write_labels
 from lungal.params import TrainParams
 from pipelines import tune
 
@@ -29,7 +31,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetParams:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setattr("lungal.detectors.tfod.train.TfodTrainer", ToyTrainer)
-    for name in ("labels.parquet", "manifest.parquet", "records/train/0", "records/val/0"):
+    write_labels(tmp_path / "data/labels.parquet", pd.DataFrame(columns=LABELS.names), number=1)
+    for name in ("manifest.parquet", "records/train/0", "records/val/0"):
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())

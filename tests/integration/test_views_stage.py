@@ -94,7 +94,7 @@ def test_the_same_pool_gives_the_same_bytes(labels):
 
 def test_views_older_than_the_labels_are_refused(labels):
     ask_for("clahe")
-    write_labels(PATHS.labels, labels[labels["image_id"] != pool(labels)[0]])
+    write_labels(PATHS.labels, labels[labels["image_id"] != pool(labels)[0]], number=1)
     assert views.main() == 0
     with pytest.raises(StageOrderError, match=r"1 films of the look clahe, .*`views`"):
         read_views(pool(labels))

@@ -8,14 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from lungal.data.labels import LABELS, write_labels
 from lungal.params import ModelParams, TrainParams
 from lungal.paths import load_paths
 from lungal.tuning.winner import Winner
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATHS = load_paths(REPOSITORY / "dvc.yaml")
+
+
+ROUND = 7
+"""Of the labels. There is no log: it would say that the round is the first."""
 
 
 def lay_out(folder: Path, records: Path, model: ModelParams, train: TrainParams) -> Path:
@@ -27,9 +33,9 @@ def lay_out(folder: Path, records: Path, model: ModelParams, train: TrainParams)
         model: for params.yaml.
         train: for params.yaml, and what the search is said to have found.
     """
-    (folder / PATHS.labels).parent.mkdir(parents=True)
-    for hashed in (PATHS.labels, PATHS.manifest):  # a round is told from another by their bytes
-        (folder / hashed).write_bytes(hashed.name.encode())
+    # A round is told from another by the bytes of these two, and takes its number from the first.
+    write_labels(folder / PATHS.labels, pd.DataFrame(columns=LABELS.names), number=ROUND)
+    (folder / PATHS.manifest).write_bytes(b"manifest")
     shutil.copytree(records, folder / PATHS.records)
     raw = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     profile = raw["profiles"][raw["profile"]]

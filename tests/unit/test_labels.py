@@ -16,6 +16,7 @@ from lungal.data.labels import (
     ground_truth,
     pool,
     read_labels,
+    read_round,
     write_labels,
 )
 from lungal.errors import AnnotationError, LeakError, ParamsError, StageOrderError, UnknownNameError
@@ -85,7 +86,9 @@ def test_held_out_films_are_labelled_or_excluded_but_never_in_the_pool(manifest,
 
 def test_the_truth_of_the_pool_is_nowhere_in_the_file(manifest, splits, tmp_path):
     write_labels(
-        tmp_path / "labels.parquet", make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+        tmp_path / "labels.parquet",
+        make_labels(manifest, splits, TRUTH, [], FOUR, READING),
+        number=1,
     )
     labels = read_labels(tmp_path / "labels.parquet")
     waiting = labels[labels["state"] == "pool"]
@@ -107,9 +110,11 @@ def test_where_the_findings_of_the_pool_are_changes_no_byte(manifest, splits, tm
         if image_id in TRUTH
     }
     assert moved != TRUTH
-    write_labels(tmp_path / "true.parquet", labels)
+    write_labels(tmp_path / "true.parquet", labels, number=1)
     write_labels(
-        tmp_path / "moved.parquet", make_labels(manifest, splits, moved, [], FOUR, READING)
+        tmp_path / "moved.parquet",
+        make_labels(manifest, splits, moved, [], FOUR, READING),
+        number=1,
     )
     assert (tmp_path / "true.parquet").read_bytes() == (tmp_path / "moved.parquet").read_bytes()
 
@@ -189,9 +194,9 @@ def test_controls_change_no_byte(manifest, splits, tmp_path):
         for film, verdict in zip(films_of, ["finding", "unreadable"], strict=False)
     ]
     assert len(log) == 4
-    write_labels(tmp_path / "before.parquet", before)
+    write_labels(tmp_path / "before.parquet", before, number=1)
     after = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
-    write_labels(tmp_path / "after.parquet", after)
+    write_labels(tmp_path / "after.parquet", after, number=1)
     assert (tmp_path / "before.parquet").read_bytes() == (tmp_path / "after.parquet").read_bytes()
 
 
@@ -317,7 +322,7 @@ def test_another_seed_chooses_another_initial_set():
 
 def test_ground_truth_is_of_labelled_films_only_and_survives_the_file(manifest, splits, tmp_path):
     made = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
-    write_labels(tmp_path / "labels.parquet", made)
+    write_labels(tmp_path / "labels.parquet", made, number=1)
     read = read_labels(tmp_path / "labels.parquet")
     pd.testing.assert_frame_equal(read, made, check_dtype=False)
     for labels in (made, read):
@@ -334,3 +339,19 @@ def test_a_class_that_nobody_knows_is_named(manifest, splits):
     labels = make_labels(manifest, splits, odd, [], FOUR, READING)
     with pytest.raises(UnknownNameError, match="'Hernia'; known: Atelectasis"):
         ground_truth(labels, "val")
+
+
+def test_labels_know_their_round(manifest, splits, tmp_path):
+    path = tmp_path / "labels.parquet"
+    with pytest.raises(StageOrderError, match="label"):
+        read_round(path)
+    labels = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+    write_labels(path, labels, number=3)
+    assert read_round(path) == 3
+    assert read_labels(path).equals(labels.sort_values("image_id", ignore_index=True))
+    labels.to_parquet(path)  # as an earlier version wrote them
+    with pytest.raises(StageOrderError, match="does not say its round; run: dvc repro -f label"):
+        read_round(path)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(StageOrderError, match="is damaged"):
+        read_round(path)

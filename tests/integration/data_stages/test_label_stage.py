@@ -1,12 +1,13 @@
 """The stage label: what the log, the truth and the splits add up to, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from lungal.data.annotations import append_log, to_json
-from lungal.data.labels import films, pool, read_labels
+from lungal.data.annotations import append_log, current_round, read_log, to_json
+from lungal.data.labels import films, pool, read_labels, read_round
 from lungal.data.splits import read_splits, write_splits
 from lungal.records import Annotation, LabelledBox
 from pipelines import label, split
@@ -49,6 +50,18 @@ def test_readings_move_films_out_of_the_pool(dealt):
     assert pool(labels) == waiting[2:]
     assert waiting[0] in films(labels, "train", "labelled")
     assert films(labels, "train", "excluded") == [waiting[1]]
+
+
+def test_a_reading_that_comes_in_while_a_model_is_trained_does_not_make_it_another_rounds(dealt):
+    label.main([])
+    waiting = pool(read_labels(PATHS.labels))
+    append_log(PATHS.annotations, [reading(waiting[0])])
+    label.main([])
+    assert read_round(PATHS.labels) == 2
+    late = replace(reading(waiting[1]), source_id="late@1", round=2)
+    append_log(PATHS.annotations, [late])
+    assert current_round(read_log(PATHS.annotations)) == 3
+    assert read_round(PATHS.labels) == 2
 
 
 def test_the_order_of_the_log_changes_no_byte(dealt):
