@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from lungal.tracking.outbox import Away
 
@@ -35,7 +36,8 @@ def tracking_uri(root: Path, environ: Mapping[str, str]) -> str:
 
 def without_secrets(uri: str) -> str:
     """Return a URI fit for a message: no user, no password."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    # A password may hold an @ or a slash that nobody escaped: cut up to the last @ of the word.
+    return re.sub(r"(?<=:)//[^/\s'\"][^\s'\"]*@", "//", uri)
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -65,8 +67,11 @@ def _probe(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return
+    host = parts.hostname or ""
+    if parts.scheme in getproxies() and not proxy_bypass(host):
+        return  # the proxy reaches it, a socket of ours may not
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     try:
-        socket.create_connection((parts.hostname or "", port), PROBE_SECONDS).close()
+        socket.create_connection((host, port), PROBE_SECONDS).close()
     except OSError as error:
-        raise Away(f"no connection to {parts.hostname}:{port}: {error.strerror or error}") from None
+        raise Away(f"no connection to {host}:{port}: {error.strerror or error}") from None

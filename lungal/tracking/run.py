@@ -1,6 +1,7 @@
 """A run being written: metrics, figures, data sets and models, journalled first and sent after."""
 
 import getpass
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ class Run:
         self, name: str, parent: str | None, tags: Mapping[str, str], params: Mapping[str, Any]
     ) -> None:
         """Open the run, making it if no run has its key."""
-        tags = {"mlflow.user": getpass.getuser(), **tags}
+        tags = {"mlflow.user": _user(), **tags}
         self._write("open", {"name": name, "parent": parent, "tags": tags})
         if params:
             self.log_params(params)
@@ -191,3 +192,10 @@ class Run:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container the number of a user need not have a name
+        return str(os.getuid())

@@ -19,11 +19,14 @@ EXPERIMENT = "lungal"
 RUN_KEY = "lungal.run_key"
 REFUSALS = {
     "BAD_REQUEST",
+    "ENDPOINT_NOT_FOUND",
     "INVALID_PARAMETER_VALUE",
     "RESOURCE_ALREADY_EXISTS",
     "RESOURCE_DOES_NOT_EXIST",
 }
 """Error codes that say the same tomorrow. All others may be the server's trouble of today."""
+FOR_TODAY = {401, 403, 407, 408, 425, 429}
+"""Statuses 4xx that may be mended by who runs the server or has the password, or that pass."""
 
 
 class Store:
@@ -106,8 +109,7 @@ class Store:
             # A new client sees a server that came back.
             self._client = None
             text = without_secrets(" ".join(str(error).split()))[:500]
-            refused = getattr(error, "error_code", None) in REFUSALS
-            raise (Rejected if refused else Away)(text or repr(error)) from error
+            raise (Rejected if _is_final(error) else Away)(text or repr(error)) from error
 
     @property
     def client(self) -> "MlflowClient":
@@ -254,3 +256,12 @@ class Store:
         if entry.file is None or not path.exists():
             raise FileNotFoundError(2, "the copy is gone", str(path))
         return path
+
+
+def _is_final(error: Exception) -> bool:
+    """Return whether the answer to the same question will be the same tomorrow."""
+    if getattr(error, "error_code", None) in REFUSALS:
+        return True
+    # A proxy before the server has no codes of MLflow's: it says 413 to a model that is too large.
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and status not in FOR_TODAY

@@ -22,6 +22,8 @@ from lungal.tracking import (
 )
 from lungal.tracking.entries import MAX_VALUE, Entry, flatten
 from lungal.tracking.outbox import Away, Outbox, Rejected, outboxes
+from lungal.tracking.run import Run
+from lungal.tracking.store import Store
 
 NOWHERE = "http://user:secret@127.0.0.1:9"  # the discard port: nobody listens
 
@@ -289,3 +291,90 @@ def test_content_hash_sees_names_and_bytes(tmp_path: Path) -> None:
     (folder / "sub/y").write_text("2")
     assert len({before, renamed, content_hash(folder)}) == 3
     assert content_hash(folder / "sub/y") != content_hash(folder)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://bob:secret@host:5000/x", "http://host:5000/x"),
+        ("http://bob:se@cr/et@host", "http://host"),
+        ("no answer from https://bob:secret@host: 503", "no answer from https://host: 503"),
+        ("sqlite:////data/of@me/mlflow.db", "sqlite:////data/of@me/mlflow.db"),
+        ("http://host/a", "http://host/a"),
+    ],
+)
+def test_no_password_is_shown(uri: str, shown: str) -> None:
+    assert connection.without_secrets(uri) == shown
+
+
+class Answer(Exception):  # noqa: N818  what requests raises, which is no error of ours
+    """An error as requests raises it: with a response, and without a code of MLflow's."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status} from http://bob:secret@host")
+        self.response = type("Response", (), {"status_code": status})()
+
+
+class Coded(Exception):  # noqa: N818
+    """An error as MLflow raises it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.error_code = code
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Answer(413), Rejected),
+        (Answer(404), Rejected),
+        (Answer(401), Away),
+        (Answer(429), Away),
+        (Answer(502), Away),
+        (Coded("ENDPOINT_NOT_FOUND"), Rejected),
+        (Coded("INVALID_PARAMETER_VALUE"), Rejected),
+        (Coded("TEMPORARILY_UNAVAILABLE"), Away),
+        (ValueError("odd"), Away),
+    ],
+)
+def test_what_will_be_refused_tomorrow_too_blocks_nobody(
+    tmp_path: Path, error: Exception, kind: type[Exception]
+) -> None:
+    store = Store("http://host", tmp_path)
+
+    def refuse(_run: str, _entry: Entry) -> None:
+        raise error
+
+    store._runs["key"] = "run"
+    store._senders["tags"] = refuse
+    with pytest.raises(kind) as raised:
+        store.send([entry(1)])
+    assert "secret" not in str(raised.value)
+
+
+def test_behind_a_proxy_no_socket_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Away):
+        connection._probe(NOWHERE)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:8")
+    connection._probe(NOWHERE)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(Away):
+        connection._probe(NOWHERE)
+
+
+def test_a_user_without_a_name_has_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", fail)
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    tracker = Tracker("http://127.0.0.1:9", tmp_path)
+    run = tracker.open_run("key", "name", {}, {})
+    assert isinstance(run, Run)
+    assert '"mlflow.user": "12345"' in "".join(
+        path.read_text() for path in tmp_path.rglob("*") if path.is_file()
+    )
