@@ -2,8 +2,9 @@
 
 Whoever presses "Label All Tasks" gets the most uncertain film of the latest round first: the
 server's "Uncertainty sampling" serves the lowest prediction score among the predictions of the
-project's model version, so a submission sets that too (without it, the order is random). Unread
-films of earlier rounds stay open and come after those; one that was selected anew moves to the new
+project's model version, so a submission sets that too (without it, the order is random). It is
+always the same, so that unread films of earlier rounds keep their boxes and their order; they stay
+open and come after those of the latest. One that was selected anew moves to the new
 round instead of being asked for twice.
 
 `maximum_annotations` of the project stays 1 and the tasks that several people read have an
@@ -29,6 +30,7 @@ from lungal.annotation.tasks import (
     IMAGE,
     INVERTED,
     PRIOR,
+    STREAM,
     labelling_config,
     stream_scores,
     task_data,
@@ -112,8 +114,7 @@ class Submission:
         project_id = self._make_project()
         new = self._bring(project_id, wanted)
         self._settle(project_id, wanted)
-        latest = next(reversed(wanted.values()))
-        self.sdk.projects.update(project_id, model_version=latest.model_version)
+        self.sdk.projects.update(project_id, model_version=STREAM)
         return new
 
     def _make_project(self) -> int:

@@ -11,6 +11,8 @@ from lungal.records import CLASS_COLOURS, CLASSES, GroundTruth, LabelledBox, Tas
 
 Json = dict[str, Any]
 
+STREAM = "lungal"
+"""What the server takes for the model version of all that was queued."""
 FINDING, STUDY, IMAGE = "finding", "study", "image"
 CONFIDENCE, NOTE, COMMENT = "confidence", "note", "comment"
 CLAHE, INVERTED, PRIOR = "clahe", "inverted", "prior"
@@ -102,19 +104,24 @@ def labelling_config() -> str:
 
 
 def stream_scores(tasks: Sequence[Task]) -> list[float]:
-    """Return one prediction score for each task, strictly rising with rank.
+    """Return one prediction score in (0, 1) for each task, which rises with rank within a round.
 
-    Label Studio serves the lowest prediction score first. A score is 1 - uncertainty; where the
-    ranking does not follow the uncertainty (diverse batches, films without detections placed
-    first) it is raised just enough to keep the rank's order.
+    Label Studio serves the lowest prediction score first. So all scores s of a later round lie
+    below those of an earlier one: s = 2^-round (3 + d / (1 + |d|)) / 2, d = 1 - uncertainty. Where
+    the ranking does not follow the uncertainty (diverse batches, films without detections placed
+    first) d is raised just enough to keep the rank's order.
 
     Args:
-        tasks: in the order of their ranks.
+        tasks: in the order of their rounds and ranks.
     """
     scores: list[float] = []
+    before: tuple[int, float] | None = None
     for task in tasks:
-        score = 1.0 - task.uncertainty
-        scores.append(max(score, scores[-1] + TIE) if scores else score)
+        doubtless = 1.0 - task.uncertainty
+        if before is not None and before[0] == task.round:
+            doubtless = max(doubtless, before[1] + TIE)
+        before = task.round, doubtless
+        scores.append(2.0**-task.round * (3 + doubtless / (1 + abs(doubtless))) / 2)
     return scores
 
 
@@ -165,10 +172,14 @@ def receipt(task: Task) -> str:
 def task_prediction(task: Task, score: float) -> Json:
     """Return the pre-drawn boxes of a task, with the score that places it in the stream.
 
+    They go by the name STREAM, whichever model drew them: the server shows boxes of one version
+    alone, and films of earlier rounds that nobody has read must keep theirs. The task's data says
+    which model it was.
+
     The stream needs the score of a blind task too, so that has a prediction without boxes. An
     adjudication shows what its readers drew instead of what the model saw.
     """
-    return {"model_version": task.model_version, "score": score, "result": _drawn(task)}
+    return {"model_version": STREAM, "score": score, "result": _drawn(task)}
 
 
 def _drawn(task: Task) -> list[Json]:

@@ -19,6 +19,7 @@ from lungal.annotation.hosting import Picture, Uploads
 from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.oracle import answer
 from lungal.annotation.server import LocalServer
+from lungal.annotation.tasks import STREAM
 from lungal.boxes import from_percent
 from lungal.cli.doctor import CHECKS
 from lungal.data.images import decode, equalise, read_pixels
@@ -86,7 +87,8 @@ def test_readers_get_what_was_queued_most_uncertain_first(
     assert films_of(store) == names_of(tasks)
     for there, task in zip(open_tasks(store), tasks, strict=True):
         (prediction,) = there["predictions"]
-        assert prediction["model_version"] == task.model_version
+        assert prediction["model_version"] == STREAM
+        assert there["data"]["model_version"] == task.model_version
         drawn = [
             [r["value"][k] for k in ("x", "y", "width", "height")] for r in prediction["result"]
         ]
@@ -208,12 +210,19 @@ def test_the_latest_round_is_read_first_and_no_film_is_asked_for_twice(
     store.submit(tasks)
     newest = list(films)[6]
     again = [newest, tasks[4].image_id]
-    second = [make_task(name, round=2, rank=rank) for rank, name in enumerate(again, start=1)]
+    second = [
+        replace(make_task(name, round=2, rank=rank), model_version="r2-99999999")
+        for rank, name in enumerate(again, start=1)
+    ]
     assert store.submit(second) == 2
     assert store.submit(second) == 0
-    served = answer(store, Reader({}))
-    assert served[:2] == again
-    assert sorted(served) == sorted([newest, *names_of(tasks)])
+    assert answer(store, Reader({}), limit=2) == again
+    left = names_of(tasks)[:4]
+    served = store.http.get(f"/api/projects/{store.project_id()}/next").json()
+    assert store.image_ids[served["data"]["film"]] == left[0]
+    (prediction,) = served["predictions"]
+    assert len(prediction["result"]) == len(tasks[0].detections) > 0, "it has kept its boxes"
+    assert answer(store, Reader({})) == left, "and its place"
 
 
 def test_a_model_trained_anew_redraws_what_is_unread(store: LabelStudio, tasks: list[Task]) -> None:

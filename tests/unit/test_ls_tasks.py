@@ -17,6 +17,7 @@ from lungal.annotation.tasks import (
     FINDING,
     IMAGE,
     NOTE,
+    STREAM,
     STUDY,
     labelling_config,
     receipt,
@@ -89,7 +90,7 @@ class TestPrediction:
     def test_it_draws_what_was_seen(self) -> None:
         made = task(uncertainty=0.25)
         prediction = task_prediction(made, 0.75)
-        assert (prediction["score"], prediction["model_version"]) == (0.75, made.model_version)
+        assert (prediction["score"], prediction["model_version"]) == (0.75, STREAM)
         assert [region["score"] for region in prediction["result"]] == pytest.approx(
             made.detections.scores.tolist()
         )
@@ -121,9 +122,28 @@ class TestStream:
         scores = stream_scores([task(rank=n, uncertainty=u) for n, u in enumerate(doubts, start=1)])
         assert np.all(np.diff(scores) > 0)
 
-    def test_the_score_is_one_minus_the_uncertainty(self) -> None:
-        ranked = [task(rank=1, uncertainty=0.9), task(rank=2, uncertainty=0.4)]
-        assert stream_scores(ranked) == pytest.approx([0.1, 0.6])
+    def test_the_score_by_hand(self) -> None:
+        ranked = [task(rank=1, uncertainty=0.75), task(rank=2, uncertainty=0.0)]
+        assert stream_scores(ranked) == pytest.approx([(3 + 0.2) / 4, (3 + 0.5) / 4])
+
+    def test_a_later_round_comes_before_all_of_an_earlier_one(self) -> None:
+        doubts = {1: [1.0, 0.9, 0.9], 2: [0.3, 0.3, 0.0], 3: [0.0, 0.0], 40: [0.0]}
+        scores = {
+            number: stream_scores(
+                [task(round=number, rank=n, uncertainty=u) for n, u in enumerate(of, start=1)]
+            )
+            for number, of in doubts.items()
+        }
+        together = [score for number in sorted(scores, reverse=True) for score in scores[number]]
+        assert np.all(np.diff(together) > 0)
+        assert together[0] > 0
+        assert together[-1] < 1
+        mixed = [
+            task(round=number, rank=n, uncertainty=u)
+            for number, of in doubts.items()
+            for n, u in enumerate(of, start=1)
+        ]
+        assert stream_scores(mixed) == [score for number in doubts for score in scores[number]]
 
 
 class TestInterface:
