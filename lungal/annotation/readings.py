@@ -108,7 +108,7 @@ def event(origin: str, film: ReadFilm, annotation: Json, reader: str) -> Annotat
     Returns:
         A reading, or a refusal whose comment says what is wrong.
     """
-    at, seconds = utc(annotation["updated_at"]), annotation.get("lead_time")
+    at = utc(annotation["updated_at"])
     said = Annotation(
         source_id=f"{thread_of(origin, annotation['id'])}@{at}",
         image_id=film.image_id,
@@ -117,7 +117,7 @@ def event(origin: str, film: ReadFilm, annotation: Json, reader: str) -> Annotat
         verdict="skipped",
         boxes=(),
         at=at,
-        seconds=None if seconds is None else round(max(float(seconds), 0.0), 3),
+        seconds=_seconds(annotation.get("lead_time")),
         model_version=film.model_version,
     )
     if film.wrong:
@@ -171,6 +171,12 @@ class _WrongError(Exception):
     """What is wrong with an annotation."""
 
 
+def _seconds(lead_time: object) -> float | None:
+    if not isinstance(lead_time, (int, float)) or not isfinite(lead_time):
+        return None
+    return round(max(float(lead_time), 0.0), 3)
+
+
 def _is_count(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
@@ -178,6 +184,8 @@ def _is_count(number: object) -> bool:
 def _said(annotation: Json, film: ReadFilm) -> tuple[Verdict, tuple[LabelledBox, ...], str | None]:
     regions = annotation.get("result") or []
     for region in regions:
+        if not isinstance(region, dict) or not isinstance(region.get("value") or {}, dict):
+            raise _WrongError(f"holds {str(region)[:60]!r}, which is no region")
         if region.get("from_name") not in ABOUT_A_BOX + ABOUT_THE_FILM:
             what = f"{region.get('type')!r} of {region.get('from_name')!r}"
             raise _WrongError(f"holds a region {what}; known: 'rectanglelabels' of {FINDING!r}")
@@ -206,9 +214,9 @@ def _choice(regions: Sequence[Json]) -> str | None:
 
 def _boxes(regions: Sequence[Json], film: ReadFilm) -> tuple[LabelledBox, ...]:
     # What a reader says of one box has the box's region id.
-    about: dict[Any, dict[str, list[Json]]] = defaultdict(lambda: defaultdict(list))
+    about: dict[str, dict[str, list[Json]]] = defaultdict(lambda: defaultdict(list))
     for region in regions:
-        about[region.get("id")][region["from_name"]].append(region)
+        about[str(region.get("id"))][region["from_name"]].append(region)
     for words in about.values():
         if not words[FINDING]:
             raise _WrongError("says something of a box that is not there")
@@ -230,7 +238,7 @@ def _box(region: Json, film: ReadFilm) -> LabelledBox:
         what = f"{region.get('type')!r} of {FINDING!r}"
         raise _WrongError(f"holds a region {what}; known: 'rectanglelabels' of {FINDING!r}")
     value = region.get("value") or {}
-    labels = value.get("rectanglelabels") or []
+    labels = _listed(value.get("rectanglelabels"))
     if len(labels) != 1 or labels[0] not in CLASSES:
         raise _WrongError(f"has a box with the labels {labels}; known: one of {', '.join(CLASSES)}")
     if value.get("rotation") or region.get("image_rotation"):
@@ -273,10 +281,19 @@ def _confidence(regions: Sequence[Json]) -> Confidence | None:
 
 
 def _choices(region: Json) -> list[str]:
-    return [str(choice) for choice in (region.get("value") or {}).get("choices") or ()]
+    return [str(choice) for choice in _listed((region.get("value") or {}).get("choices"))]
 
 
 def _text(regions: Sequence[Json]) -> str | None:
-    texts = [(region.get("value") or {}).get("text") or () for region in regions]
-    lines = [line for text in texts for line in ([text] if isinstance(text, str) else text)]
-    return "\n".join(str(line).strip() for line in lines if str(line).strip()) or None
+    texts = [(region.get("value") or {}).get("text") for region in regions]
+    lines = [line for text in texts for line in _listed(text)]
+    said = "\n".join(str(line).strip() for line in lines if str(line).strip())
+    # Half of a surrogate pair is legal JSON and no text: it could not be written to the log.
+    return said.encode("utf-8", "replace").decode("utf-8") or None
+
+
+def _listed(value: object) -> list[Any]:
+    """Return what should be a list as one."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -155,7 +155,7 @@ def _names(
         return by_pseudonym().get(pseudonym) if pseudonym.startswith("film-") else None
 
     if not load_params(Path("params.yaml")).queue.pseudonyms:
-        return str, find
+        return lambda address: address.strip().lower(), find  # as `lungal pull` writes them
     return lambda address: loaded().reader(address), find
 
 

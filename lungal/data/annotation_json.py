@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -12,9 +12,6 @@ from lungal.data.seen_json import CheckedSeenBox, plain_seen, seen_boxes
 from lungal.records import Annotation, BoxOrigin, Confidence, LabelledBox, Role, Verdict
 
 Seconds = Annotated[float, Field(ge=0)]
-
-KEPT_LINES = 2**16
-"""A pull reads the log twice, a watch every few seconds: most lines were checked before."""
 
 
 class _Box(Checked):
@@ -68,9 +65,12 @@ def to_json(annotation: Annotation) -> str:
     return json.dumps(fields | boxes, ensure_ascii=False)
 
 
-@lru_cache(maxsize=KEPT_LINES)
+@cache
 def from_json(line: str) -> Annotation:
     """Read and check one line. A line that was read before is not checked anew.
+
+    All are kept. A pull reads the log twice, a watch every few seconds, and always from its first
+    line to its last: a cache that lacks one place would never hit.
 
     Raises:
         AnnotationError: if it is no JSON, lacks a field, has one too many, names an unknown

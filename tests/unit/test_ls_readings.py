@@ -104,8 +104,11 @@ class TestRoundTrip:
         assert edited.thread == read([]).thread
         assert edited.at > read([]).at
 
-    @pytest.mark.parametrize(("lead_time", "seconds"), [(None, None), (-1.0, 0.0), (7, 7.0)])
-    def test_seconds_are_kept(self, lead_time: float | None, seconds: float | None) -> None:
+    @pytest.mark.parametrize(
+        ("lead_time", "seconds"),
+        [(None, None), (-1.0, 0.0), (7, 7.0), ("soon", None), (float("nan"), None), ([], None)],
+    )
+    def test_seconds_are_kept(self, lead_time: object, seconds: float | None) -> None:
         assert read([], lead_time=lead_time).seconds == seconds
 
     def test_moments_are_utc_and_sort_as_texts(self) -> None:
@@ -159,6 +162,15 @@ class TestWords:
     def test_no_words_are_none(self) -> None:
         assert read([about({}, "comment", "textarea", text=[" "])]).comment is None
 
+    def test_half_a_character_does_not_keep_the_log_from_being_written(self) -> None:
+        comment = about(ONE, "comment", "textarea", text=["left \ud83d"])
+        said = read([ONE, {k: v for k, v in comment.items() if k != "id"}])
+        assert said.comment == "left ?"
+        to_json(said).encode("utf-8")
+
+    def test_any_id_will_do(self) -> None:
+        assert len(read([ONE | {"id": ["a", 1]}]).boxes) == 1
+
     def test_boxes_without_a_name_are_boxes(self) -> None:
         nameless = [
             {k: v for k, v in region.items() if k != "id"} for region in regions(MASS, MASS)
@@ -198,6 +210,11 @@ class TestRefusal:
             ([ONE, about(ONE, "confidence", "choices", choices=["Low", "High"])], "several conf"),
             ([about(ONE, "note", "textarea", text=["where?"])], "a box that is not there"),
             ([ONE, ONE, about(ONE, "note", "textarea", text=["which?"])], "two boxes of one name"),
+            (["x"], "'x', which is no region"),
+            ([ONE, None], "'None', which is no region"),
+            ([ONE | {"value": [1]}], "which is no region"),
+            (changed(ONE, {"rectanglelabels": 7}), "labels [7]"),
+            (changed(ONE, {"rectanglelabels": [["Mass"]]}), "labels [['Mass']]"),
         ],
     )
     def test_what_cannot_be_trusted_is_an_event_with_its_reason(
