@@ -92,14 +92,31 @@ def _project(url: str | None, title: str | None, paths: Paths, params: Params) -
 def _puller(store: LabelStudio, paths: Paths) -> "Callable[..., PullReport]":
     import lungal.rounds.pull as use_case
     from lungal.data.asked import read_asked
+    from lungal.data.films import film_paths
     from lungal.data.manifest import read_manifest
     from lungal.data.splits import read_splits
 
-    films = use_case.known_films(read_manifest(paths.manifest), read_splits(paths.splits))
+    tables = (paths.manifest, paths.splits)
+
+    def films_now() -> dict[str, use_case.Film]:
+        return use_case.known_films(read_manifest(paths.manifest), read_splits(paths.splits))
+
+    def stamp() -> list[int]:
+        return [path.stat().st_mtime_ns for path in tables if path.exists()]
+
+    read_at, films, project = stamp(), films_now(), store
 
     def once(**how: bool) -> "PullReport":
-        # The queue is read anew each time: another round may be queued while we watch.
-        return use_case.pull(store, paths.annotations, films, read_asked(paths.queue), **how)
+        # All is read anew when it has changed: films may be ingested, and another round queued,
+        # while we watch. DVC takes tables away while it makes them: what was known stays so then.
+        nonlocal read_at, films, project
+        now = stamp()
+        if now != read_at and len(now) == len(tables):
+            if project is not store:
+                project.close()
+            project = replace(store, films=film_paths(paths.manifest))
+            read_at, films = now, films_now()
+        return use_case.pull(project, paths.annotations, films, read_asked(paths.queue), **how)
 
     return once
 

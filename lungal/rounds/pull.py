@@ -10,13 +10,17 @@ import pandas as pd
 from lungal.annotation.protocol import AnnotationStore, Notes, Refused
 from lungal.annotation.readings import refusal
 from lungal.boxes import why_impossible
-from lungal.data.annotations import append_log, read_log
+from lungal.data.annotations import NOT_READ, append_log, read_log
 from lungal.data.asked import latest_asked
 from lungal.reading.effort import OPINIONS
 from lungal.reading.origins import trace
 from lungal.reading.standing import age
 from lungal.records import Annotation, Asked, Split
 
+UNASKED = (
+    "is of a film that data/queue.jsonl does not know: whoever queued it commits and pushes that "
+    "file; then `git pull` and `lungal pull --all`"
+)
 Kind = Literal["reading", "edit", "deletion", "refusal"]
 """What an event does: begins its thread, changes it, ends it, or changes nothing yet."""
 
@@ -66,7 +70,7 @@ def pull(
     store: AnnotationStore,
     log: Path,
     films: Mapping[str, Film],
-    asked: Iterable[Asked] = (),
+    asked: Iterable[Asked] | None = None,
     *,
     everything: bool = False,
     dry: bool = False,
@@ -80,7 +84,9 @@ def pull(
         store: where the readers read.
         log: data/annotations.jsonl; made if it is missing.
         films: image_id to film, of the manifest.
-        asked: data/queue.jsonl: what each film was for, and what the model saw on it.
+        asked: data/queue.jsonl: what each film was for, and what the model saw on it. A reading of
+            a film that it does not know is refused: it may be of a known case. None: nobody knows
+            what was asked.
         everything: look at all readings, not only at those that changed since the last pull.
         dry: write nothing.
 
@@ -88,11 +94,12 @@ def pull(
         AnnotationError: if the log itself is damaged.
         ServerError: if the store does not answer; run it again.
     """
-    before, notes, questions = read_log(log), Notes(), _Questions.of(asked)
+    before, notes = read_log(log), Notes()
+    questions = None if asked is None else _Questions.of(asked)
     known = {event.source_id for event in before}
     fetched: dict[str, Annotation] = {}
     for said in store.fetch(before, everything=everything, notes=notes):
-        event = _checked(questions.join(said), films)
+        event = _checked(said if questions is None else questions.join(said), films)
         # What once was good enough stays so: whoever pulls it again with fewer films at hand, or
         # with another key, has learnt nothing new.
         if event.verdict != "refused" or f"{event.thread}@{event.at}" not in known:
@@ -166,7 +173,7 @@ class _Questions:
         # A film that is queued again with a new model's boxes may have been read with the old's.
         line = self.of_model.get(event.model_version or "", {}).get(key) or self.latest.get(key)
         if line is None:
-            return event
+            return event if event.verdict in NOT_READ else refusal(event, UNASKED)
         event = replace(event, role=line.role, blind=line.blind, seen=line.seen)
         if event.verdict not in OPINIONS:
             return event

@@ -5,21 +5,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from plugins.label_studio import ENVIRONMENT
 
+from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.cli.main import main
+from lungal.cli.pull import _puller
 from lungal.data.annotations import read_log
 from lungal.data.asked import read_asked
 from lungal.data.detections import write_detections
-from lungal.data.manifest import write_manifest, write_truth
-from lungal.data.splits import write_splits
+from lungal.data.films import film_paths
+from lungal.data.manifest import read_manifest, write_manifest, write_truth
+from lungal.data.splits import read_splits, write_splits
+from lungal.paths import load_paths
 from lungal.records import LabelledBox
 from lungal.testing import make_detections
 
@@ -76,6 +82,30 @@ def test_a_watch_is_no_dry_run(
 ) -> None:
     assert main(["pull", "--watch", "--dry-run"]) == 2
     assert "--dry-run" in capsys.readouterr().err
+
+
+def test_a_watch_learns_of_films_that_are_ingested_meanwhile(
+    project: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, seen = load_paths(Path("dvc.yaml")), []
+
+    def note(store: LabelStudio, _log: Path, films: Mapping[str, Any], *_: Any) -> None:
+        seen.append((len(films), len(store.films)))
+
+    monkeypatch.setattr("lungal.rounds.pull.pull", note)
+    manifest, splits = read_manifest(paths.manifest), read_splits(paths.splits)
+    write_manifest(paths.manifest, manifest.head(5))
+    write_splits(paths.splits, splits.head(5))
+    films = film_paths(paths.manifest)
+    store = LabelStudio("http://ls", "token", "title", films, pseudonyms=Pseudonyms(b"a key of our own"))
+    look = _puller(store, paths)
+    look()
+    paths.manifest.unlink()  # as DVC does before it makes it anew
+    look()
+    write_manifest(paths.manifest, manifest)
+    write_splits(paths.splits, splits)
+    look()
+    assert seen == [(5, 5), (5, 5), (len(manifest), len(manifest))]
 
 
 @pytest.mark.label_studio

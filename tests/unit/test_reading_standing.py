@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from made_up_readings import logs, quick, reading
 
 from lungal.errors import AnnotationError
-from lungal.reading.standing import age, by_film, fold, standing
+from lungal.reading.standing import age, by_film, by_source, fold, standing
 
 
 def event(thread, when, verdict="finding", *, mark="", **changes):
@@ -142,6 +142,13 @@ def test_the_fold_is_the_latest_standing_reading_of_each_film():
         event(3, 10, "deleted", reader="cao", mark="deleted-"),
     ]
     assert fold(log) == {"00000001_000": log[1]}
+
+
+def test_two_clones_may_refuse_a_reading_for_different_reasons():
+    here, there = (event(1, 5, "refused", mark="refused-", comment=why) for why in ("b", "a"))
+    for log in ([here, there], [there, here], [here, there, here]):
+        assert list(by_source(log).values()) == [there]
+        assert standing(log) == []
 
 
 def test_one_source_id_for_two_readings_is_refused():

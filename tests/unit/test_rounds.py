@@ -117,6 +117,19 @@ class TestPull:
         assert (again.new, again.known, again.refused) == ((), 3, ())
         assert log.read_bytes() == before
 
+    def test_what_the_queue_does_not_know_waits_and_is_no_label(self, log: Path) -> None:
+        store = read_all(MemoryStore())
+        lines = [asked(name) for name in NAMES[1:]]  # of a clone that lacks a colleague's line
+        report = pull(store, log, KNOWN, lines)
+        assert [event.image_id for event in report.refusals] == [NAMES[0]]
+        assert "git pull" in report.refused[0].reason
+        assert NAMES[0] not in {reading.image_id for reading in standing(read_log(log))}
+        known_case = asked(NAMES[0], role="control")
+        mended = pull(store, log, KNOWN, [known_case, *lines], everything=True)
+        assert [(event.image_id, event.role) for event in mended.new] == [(NAMES[0], "control")]
+        assert mended.refused == ()
+        assert pull(store, log, KNOWN, [], everything=True).new == (), "what was good stays so"
+
     def test_events_are_written_in_the_order_in_which_they_happened(self, log: Path) -> None:
         pull(read_all(MemoryStore()), log, KNOWN)
         moments = [event.at for event in read_log(log)]
@@ -309,8 +322,8 @@ class TestWhatWasAsked:
         assert [box.origin for box in event.boxes] == ["drawn"]
         assert (event.blind, event.role, event.deleted) == (True, "reread", ())
 
-    def test_without_a_line_nothing_is_claimed(self, log: Path) -> None:
-        event = self.pull_one(log, asked(NAMES[1]), asked(round=2), boxes=(MASS,))
+    def test_where_nobody_knows_what_was_asked_nothing_is_claimed(self, log: Path) -> None:
+        (event, *_) = pull(read_all(MemoryStore()), log, KNOWN).new
         assert [box.origin for box in event.boxes] == [None]
         assert (event.role, event.blind, event.deleted) == ("label", False, ())
 
@@ -329,11 +342,12 @@ class TestWhatWasAsked:
 
     def test_refusals_and_deletions_know_what_they_were_for(self, log: Path) -> None:
         store = read_all(Doubting())
-        report = pull(store, log, KNOWN, [asked(role="control", blind=True)])
+        lines = [asked(role="control", blind=True), *(asked(name) for name in NAMES[1:])]
+        report = pull(store, log, KNOWN, lines)
         (refused,) = report.refusals
         assert (refused.role, refused.blind) == ("control", True)
         store.delete(refused.thread)
-        (gone,) = pull(store, log, KNOWN, [asked(role="control", blind=True)]).new
+        (gone,) = pull(store, log, KNOWN, lines).new
         assert (gone.verdict, gone.role) == ("deleted", "control")
 
 
