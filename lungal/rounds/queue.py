@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +14,21 @@ import pandas as pd
 
 from lungal.annotation.protocol import AnnotationStore
 from lungal.annotation.readings import utc
-from lungal.boxes import clip
-from lungal.data.asked import append_asked
+from lungal.boxes import as_boxes, clip
+from lungal.data.asked import append_asked, latest_asked, read_asked
 from lungal.data.images import read_pixels
 from lungal.errors import SelectionError, StageOrderError
 from lungal.reading.standing import by_film, standing
-from lungal.records import CLASSES, Annotation, Asked, Detections, LabelledBox, SeenBox, Task
+from lungal.records import (
+    CLASSES,
+    Annotation,
+    Asked,
+    Detections,
+    LabelledBox,
+    SeenBox,
+    Task,
+    class_index,
+)
 from lungal.rounds.selected import Selected, check_selection
 from lungal.rounds.selected import read_selection as read_selection
 
@@ -69,7 +78,9 @@ def queue(
 
     Every film is decoded before the first is queued: Label Studio lets a reader submit a film that
     it cannot show. What each film is for is written down before the readers get it, and never
-    told to them. Safe to repeat and to interrupt anywhere; what is queued already stays as it is.
+    told to them. Safe to repeat and to interrupt anywhere. What was queued in this round, with the
+    boxes of this model, stays as it is, whatever the parameters say by now: somebody may have read
+    it so.
 
     Args:
         selection: rows of data/selection.csv.
@@ -96,6 +107,7 @@ def queue(
     priors = prior_films(films)
     readings = by_film(standing(log))
     at, tasks, lines = utc(now or datetime.now(UTC)), [], []
+    before = {(line.model_version, *key): line for line, key in _asked_before(asked)}
     for done, row in enumerate(rows, start=1):
         drawn = drawing.of(_of(seen, row.image_id, "detect"))
         prior = priors.get(row.image_id)
@@ -103,8 +115,12 @@ def queue(
             read_pixels(films[prior])
         opinions = _opinions(row, readings.get(row.image_id, ()))
         task = _task(row, drawn, _of(films, row.image_id, "ingest"), prior, opinions)
+        line = before.get((row.model_version, row.round, row.image_id))
+        if line is None:
+            lines.append(_asked(row, task, at))
+        else:
+            task = _as_asked(task, line)
         tasks.append(task)
-        lines.append(_asked(row, task, at))
         if on_progress is not None:
             on_progress(done, len(rows))
     append_asked(asked, lines)
@@ -175,6 +191,29 @@ def _task(
         prior=prior,
         readings=opinions,
     )
+
+
+def _asked_before(path: Path) -> Iterator[tuple[Asked, tuple[int, str]]]:
+    """Yield what was asked in each round with the boxes of each model, the latest last."""
+    by_model = defaultdict(list)
+    for line in read_asked(path):
+        by_model[line.model_version].append(line)
+    for lines in by_model.values():
+        yield from ((line, key) for key, line in latest_asked(lines).items())
+
+
+def _as_asked(task: Task, line: Asked) -> Task:
+    """Return a task as its film was asked for."""
+    asked = replace(task, role=line.role, blind=line.blind, readers=line.readers)
+    if line.role == "adjudicate":
+        return asked
+    drawn = Detections(
+        task.image_id,
+        as_boxes([box.xyxy for box in line.seen]),
+        np.array([box.score for box in line.seen], np.float32),
+        np.array([class_index(box.label) for box in line.seen], np.int32),
+    )
+    return replace(asked, detections=drawn)
 
 
 def _seen(task: Task) -> tuple[SeenBox, ...]:

@@ -97,7 +97,9 @@ def test_a_watch_learns_of_films_that_are_ingested_meanwhile(
     write_manifest(paths.manifest, manifest.head(5))
     write_splits(paths.splits, splits.head(5))
     films = film_paths(paths.manifest)
-    store = LabelStudio("http://ls", "token", "title", films, pseudonyms=Pseudonyms(b"a key of our own"))
+    store = LabelStudio(
+        "http://ls", "token", "title", films, pseudonyms=Pseudonyms(b"a key of our own")
+    )
     look = _puller(store, paths)
     look()
     paths.manifest.unlink()  # as DVC does before it makes it anew

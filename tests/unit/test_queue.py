@@ -12,7 +12,7 @@ from lungal.annotation.memory import MemoryStore
 from lungal.data.asked import read_asked
 from lungal.data.images import encode_png
 from lungal.errors import ImageError, SelectionError, ServerError, StageOrderError
-from lungal.records import Annotation, Detections, LabelledBox, SeenBox, Task
+from lungal.records import CLASSES, Annotation, Detections, LabelledBox, SeenBox, Task
 from lungal.rounds.queue import Drawing, QueueReport, prior_films, queue, read_selection
 from lungal.testing import make_detections, make_film
 
@@ -123,6 +123,34 @@ class TestTasks:
         assert run(store, now=datetime(2026, 11, 24, tzinfo=UTC)).new == 0
         assert len(store.unread()) == 3
         assert (tmp_path / "queue.jsonl").read_bytes() == before
+
+    def test_what_was_asked_stays_so_whatever_the_parameters_say_by_now(
+        self, run, selection, tmp_path
+    ) -> None:
+        class Lost(MemoryStore):
+            def submit(self, tasks: Sequence[Task]) -> int:
+                raise ServerError("down")
+
+        with pytest.raises(ServerError):
+            run(Lost())  # written down, and never queued
+        before = (tmp_path / "queue.jsonl").read_bytes()
+        other = selection.assign(blind=[True, False, True], readers=[1, 2, 3], role="reread")
+        store = MemoryStore()
+        run(store, selection=other, drawing=Drawing(0.0, 9))
+        assert (tmp_path / "queue.jsonl").read_bytes() == before
+        asked = {line.image_id: line for line in read_asked(tmp_path / "queue.jsonl")}
+        for task in store.unread():
+            line = asked[task.image_id]
+            assert (task.role, task.blind, task.readers) == (line.role, line.blind, line.readers)
+            assert [(box.label, box.xyxy) for box in line.seen] == [
+                (CLASSES[label], pytest.approx(box))
+                for label, box in zip(task.detections.labels, task.detections.boxes, strict=True)
+            ]
+        anew = other.assign(model_version="r4-99999999")
+        run(store, selection=anew)
+        lines = read_asked(tmp_path / "queue.jsonl")
+        assert {one.blind for one in lines if one.model_version == "r4-99999999"} == {True, False}
+        assert len(lines) == 6
 
     def test_only_sure_detections_are_drawn_and_not_too_many(self, run, detections) -> None:
         store = MemoryStore()
