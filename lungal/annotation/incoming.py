@@ -190,12 +190,16 @@ class _Known:
 
     def missing(self, film: ReadFilm, task: Json, there: Collection[str]) -> Iterator[Annotation]:
         """Yield the latest event of each thread that this task may have held and does not."""
+        # A deletion touches its task. One that was touched last before the reading was made is that
+        # of a server which a backup has set back.
+        touched = _instant(task["updated_at"])
         # A reading that came in under another key stands under the film's pseudonym.
         names = dict.fromkeys((film.image_id, task["data"].get("film")))
         threads = [thread for name in names for thread in self.by_film.get(name, ())]
         for thread in dict.fromkeys(threads):
             last, first_at = self.alive[thread]
-            if thread not in there and _instant(task["created_at"]) <= _instant(first_at):
+            could_hold_it = _instant(task["created_at"]) <= _instant(first_at)
+            if thread not in there and could_hold_it and touched > _instant(last.at):
                 yield last
 
 

@@ -272,6 +272,18 @@ class TestDeletions:
         assert [event.round for event in fetch(server, log, everything=True, notes=notes)] == [2]
         assert notes.gone == [log[0].thread]
 
+    def test_a_server_that_a_backup_set_back_takes_no_reading_back(self, server: Server) -> None:
+        task = server.task("film-a")
+        server.annotate(task)
+        backup = copy.deepcopy(server.tasks)
+        server.annotate(task, user=2)
+        log = fetch(server)
+        assert len(standing(log)) == 2
+        server.tasks = backup
+        again = fetch(server, log, everything=True)
+        assert again, "what the backup has is still there"
+        assert all(event in log for event in again)
+
     def test_what_is_there_is_not_gone(self, server: Server) -> None:
         server.annotate(server.task("film-a"))
         log, notes = fetch(server), Notes()
