@@ -23,12 +23,16 @@ class TokenAuth(httpx.Auth):
 
     A legacy token is sent as it is. A personal access token (a JWT) is exchanged for one that
     lasts five minutes, again whenever that has run out.
+
+    Args:
+        token: of either kind.
+        prefix: path below which the server lies: what else is on its host must not get the token.
     """
 
     requires_response_body = True
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    def __init__(self, token: str, prefix: str = "") -> None:
+        self._token, self._prefix = token, prefix.rstrip("/")
         self._access: str | None = None
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -47,10 +51,14 @@ class TokenAuth(httpx.Auth):
             yield request
 
     def _exchange(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        url = request.url.copy_with(path="/api/token/refresh/", query=None)
+        path = f"{self._prefix}/api/token/refresh/"
+        url = request.url.copy_with(path=path, query=None)
         response = yield httpx.Request("POST", url, json={"refresh": self._token})
         response.raise_for_status()
-        self._access = response.json()["access"]
+        try:
+            self._access = response.json()["access"]
+        except (ValueError, KeyError, TypeError):
+            raise ServerError(f"{url} gives no access token; is it Label Studio?") from None
 
 
 def token_kind(token: str) -> TokenKind:
@@ -78,7 +86,9 @@ def open_http(url: str, token: str) -> httpx.Client:
     """
     if not token:
         raise TokenError(f"no token for Label Studio at {url}; set LABEL_STUDIO_API_KEY")
-    return httpx.Client(base_url=url, auth=TokenAuth(token), timeout=TIMEOUT_SECONDS)
+    return httpx.Client(
+        base_url=url, auth=TokenAuth(token, httpx.URL(url).path), timeout=TIMEOUT_SECONDS
+    )
 
 
 @contextmanager

@@ -40,20 +40,26 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """A pid alone may belong to a stranger after a reboot; with its start time it does not."""
+    """A pid alone may belong to a stranger after a reboot; with its start it does not."""
 
     pid: int
-    created: float
+    born: str
     port: int
 
     def find(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 0.01
-            alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            alive = process.status() != psutil.STATUS_ZOMBIE and _birth(self.pid) == self.born
+        except (psutil.NoSuchProcess, OSError):
             return None
-        return process if same and alive else None
+        return process if alive else None
+
+
+def _birth(pid: int) -> str:
+    # The moment by the clock would do, did the clock never jump: a machine that was asleep sets it.
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return f"{boot}:{fields[19]}"  # ticks since the boot: proc(5), starttime
 
 
 class LocalServer:
@@ -155,7 +161,7 @@ class LocalServer:
                 start_new_session=True,
             )
         child.returncode = 0  # it outlives us; without this Python warns that nobody waited for it
-        process = _Process(child.pid, psutil.Process(child.pid).create_time(), port)
+        process = _Process(child.pid, _birth(child.pid), port)
         write_private(self._state, json.dumps(asdict(process)))
         return process
 

@@ -1,5 +1,6 @@
 """`lungal promote`: the candidate becomes the champion, if it is better."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lungal.params import load_params
+from lungal.paths import load_paths
 
 
 def promote(
@@ -22,8 +24,8 @@ def promote(
 ) -> None:
     """Let the alias `champion` name the newest model, if it is better on the same test films.
 
-    Says by how much, with the interval of a bootstrap over patients. Exits with 1 if the model was
-    not promoted.
+    That must be the model of this project, unless --force says otherwise. Says by how much, with
+    the interval of a bootstrap over patients. Exits with 1 if the model was not promoted.
     """
     import lungal.rounds.promote as use_case
     from lungal.tracking import MlflowRegistry, tracking_uri
@@ -31,9 +33,22 @@ def promote(
     evaluate = load_params(Path("params.yaml")).evaluate
     registry = MlflowRegistry(tracking_uri(Path(), os.environ))
     report = use_case.promote(
-        registry, iou=iou, force=force, seed=evaluate.seed, draws=evaluate.bootstrap
+        registry,
+        iou=iou,
+        force=force,
+        here=_model_here(),
+        seed=evaluate.seed,
+        draws=evaluate.bootstrap,
     )
     word = "[green]promoted[/]" if report.promoted else "[yellow]not promoted[/]"
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"{word}: {escape(report.reason)}")
     if not report.promoted:
         raise typer.Exit(1)
+
+
+def _model_here() -> str | None:
+    try:
+        run = json.loads((load_paths(Path("dvc.yaml")).model / "run.json").read_text("utf-8"))
+        return str(run["model_version"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None

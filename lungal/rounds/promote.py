@@ -69,6 +69,7 @@ def promote(
     *,
     iou: float = 0.4,
     force: bool = False,
+    here: str | None = None,
     seed: int = 0,
     draws: int = 500,
 ) -> PromotionReport:
@@ -81,16 +82,23 @@ def promote(
         registry: where both are looked up.
         iou: overlap of the macro AP that decides.
         force: promote whatever the comparison says, and even without one.
+        here: name of the model in this workspace, which the candidate should be; None: there is
+            none. The alias names what was registered last, by whoever trained last.
         seed: of the bootstrap.
         draws: of the bootstrap.
 
     Raises:
-        PromotionError: if there is no candidate.
+        PromotionError: if there is no candidate, or it is another model than the one here.
         ServerError: if the registry does not answer.
     """
     candidate, champion = registry.version(CANDIDATE), registry.version(CHAMPION)
     if candidate is None:
         raise PromotionError("there is no candidate to promote; dvc repro trains one")
+    if here not in {None, candidate.name} and not force:
+        raise PromotionError(
+            f"the candidate is {candidate.name}, which was registered last, and the model here is "
+            f"{here}; go to the commit that trained it, or say --force"
+        )
     judge = _Judge(registry, iou, seed, draws)
     verdict = judge.first(candidate) if champion is None else judge.compare(candidate, champion)
     known = champion is not None and champion.number == candidate.number

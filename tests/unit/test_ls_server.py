@@ -4,17 +4,19 @@ import base64
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from lungal.annotation.bucket import parse_address
 from lungal.annotation.connection import TokenAuth, talking_to, token_kind
 from lungal.annotation.hosting import Picture, View
-from lungal.annotation.server import LocalServer
+from lungal.annotation.server import LocalServer, _birth, _Process
 from lungal.data.images import decode, encode_png
 from lungal.errors import ParamsError, ServerError, TokenError
 from lungal.testing import make_film
@@ -69,10 +71,19 @@ class TestProcess:
     def test_a_stranger_with_an_old_pid_is_not_our_server(self, tmp_path: Path) -> None:
         server = LocalServer(tmp_path)
         server.folder.mkdir()
-        state = {"pid": os.getpid(), "created": 1.0, "port": 8080}
+        state = {"pid": os.getpid(), "born": "another boot:7", "port": 8080}
         (server.folder / "server.json").write_text(json.dumps(state))
         assert server.status() is None
         assert server.stop() is False  # and this test is still alive
+
+    def test_a_clock_that_jumps_makes_no_stranger_of_a_process(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mine = _Process(os.getpid(), _birth(os.getpid()), 8080)
+        monkeypatch.setattr(psutil, "boot_time", lambda: 0.0)
+        monkeypatch.setattr(psutil.Process, "create_time", lambda _self: 0.0)
+        assert mine.find() is not None
+        assert replace(mine, born=_birth(os.getppid())).find() is None
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
     def test_a_damaged_process_file_is_no_server(self, tmp_path: Path, text: str) -> None:
@@ -156,6 +167,35 @@ def test_a_personal_token_is_exchanged_again_when_it_has_run_out() -> None:
         assert http.get("/x").status_code == 200
         assert http.get("/x").status_code == 200
     assert seen == ["Bearer access1", "Bearer access2", "Bearer access2"]
+
+
+def test_a_token_is_exchanged_where_the_server_lies_and_nowhere_else() -> None:
+    asked = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        refresh = request.url.path.endswith("/refresh/")
+        return httpx.Response(200, json={"access": "x"} if refresh else {})
+
+    auth = TokenAuth("a.b.c", httpx.URL("http://ls/annotate/").path)
+    with httpx.Client(
+        transport=httpx.MockTransport(serve), auth=auth, base_url="http://ls/annotate/"
+    ) as http:
+        assert http.get("/api/tasks").status_code == 200
+    assert asked == ["/annotate/api/token/refresh/", "/annotate/api/tasks"]
+
+
+@pytest.mark.parametrize("reply", [{"text": "<html>"}, {"json": {}}, {"json": []}])
+def test_what_gives_no_token_is_one_clear_line(reply: dict[str, object]) -> None:
+    def serve(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, **reply)  # type: ignore[arg-type]
+
+    transport = httpx.MockTransport(serve)
+    with (
+        httpx.Client(transport=transport, auth=TokenAuth("a.b.c"), base_url="http://ls") as http,
+        pytest.raises(ServerError, match="http://ls/api/token/refresh/ gives no access token"),
+    ):
+        http.get("/x")
 
 
 def jwt(claims: object) -> str:

@@ -78,6 +78,16 @@ def test_nothing_to_promote_says_what_makes_a_candidate(registry: Memory) -> Non
         promote(registry)
 
 
+def test_the_candidate_must_be_the_model_that_is_here(registry: Memory) -> None:
+    candidate = registry.add("candidate", 1)
+    with pytest.raises(PromotionError, match=r"candidate is r1-x.*model here is r1-y.*--force"):
+        promote(registry, here="r1-y")
+    assert "champion" not in registry.aliases
+    assert promote(registry, here="r1-x").promoted
+    assert registry.aliases.pop("champion") == candidate
+    assert promote(registry, here="r1-y", force=True).promoted
+
+
 def test_first_evaluated_candidate_is_champion(registry: Memory) -> None:
     candidate = registry.add("candidate", 1)
     report = promote(registry)
