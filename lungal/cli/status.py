@@ -19,7 +19,8 @@ from lungal.data.asked import latest_asked, read_asked
 from lungal.errors import ServerError
 from lungal.params import load_params
 from lungal.paths import Paths, load_paths
-from lungal.reading.ledger import ledger, waiting
+from lungal.reading.ledger import ledger
+from lungal.reading.refusals import waiting
 from lungal.reading.standing import standing
 from lungal.records import Annotation
 
@@ -61,10 +62,11 @@ def read_rounds(root: Path) -> list[Round]:
     paths = load_paths(root / "dvc.yaml")
     reports: dict[int, Any] = {}
     for text in [*_committed(root, paths.metrics), _present(root / paths.metrics)]:
-        if text and "round" in (report := json.loads(text)):
+        report = _parse(text)
+        if "round" in report:
             reports[report["round"]] = report
-    log = read_log(root / paths.annotations)
-    return [_round(report, log) for _, report in sorted(reports.items())]
+    readings = standing(read_log(root / paths.annotations))
+    return [_round(report, readings) for _, report in sorted(reports.items())]
 
 
 def show_rounds(rounds: list[Round], console: Console) -> None:
@@ -92,8 +94,8 @@ def show_ledger(paths: Paths, console: Console) -> None:
         console.print(ledger_table(ledger(standing(log), load_params(Path("params.yaml")).reading)))
 
 
-def _round(report: dict[str, Any], log: list[Annotation]) -> Round:
-    verdicts = Counter[str](a.verdict for a in log if a.round == report["round"])
+def _round(report: dict[str, Any], readings: list[Annotation]) -> Round:
+    verdicts = Counter[str](a.verdict for a in readings if a.round == report["round"])
     return Round(
         number=report["round"],
         films=report["labelled_films"],
@@ -113,22 +115,31 @@ def _present(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:  # amid a merge it holds git's marks
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _describe_films(paths: Paths) -> str:
     from lungal.data.labels import pool, read_labels  # pandas takes a second
 
     log = read_log(paths.annotations)
-    line = f"round {current_round(log)}: {len(log)} readings in {paths.annotations}"
+    readings = standing(log)
+    line = f"round {current_round(log)}: {len(readings)} readings stand in {paths.annotations}"
     if not paths.labels.exists():
         return f"{line}; no labels yet: dvc repro"
     labels = read_labels(paths.labels)
     train = labels[labels["split"] == "train"]
     labelled = int((train["state"] == "labelled").sum())
     excluded = int((train["state"] == "excluded").sum())
-    behind = {a.image_id for a in log} - set(train.loc[train["state"] != "pool", "image_id"])
+    behind = {a.image_id for a in readings} - set(train.loc[train["state"] != "pool", "image_id"])
     text = (
         f"{line}; {labelled} films labelled, {len(pool(labels))} in the pool, {excluded} excluded"
     )
-    return f"{text}; {len(behind)} readings wait for dvc repro" if behind else text
+    return f"{text}; readings of {len(behind)} films wait for dvc repro" if behind else text
 
 
 def _describe_queue(paths: Paths) -> str:
@@ -139,8 +150,10 @@ def _describe_queue(paths: Paths) -> str:
     if not rows:
         return "queue: the pool is empty"
     number = int(rows[0]["round"])
-    answered = {a.image_id for a in read_log(paths.annotations) if a.round == number}
-    unread = sum(row["image_id"] not in answered for row in rows)
+    answers = Counter(
+        a.image_id for a in standing(read_log(paths.annotations)) if a.round == number
+    )
+    unread = sum(answers[row["image_id"]] < int(row.get("readers") or 1) for row in rows)
     return f"queue of round {number}: {len(rows)} films chosen, {unread} not read yet"
 
 

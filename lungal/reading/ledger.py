@@ -7,7 +7,6 @@ from statistics import mean
 
 from lungal.params import ReadingParams
 from lungal.reading.effort import opinions, seconds_of
-from lungal.reading.standing import age
 from lungal.records import Annotation
 
 
@@ -50,17 +49,6 @@ def ledger(standing: Iterable[Annotation], params: ReadingParams) -> list[Entry]
     for reading in standing:
         rounds[reading.round].append(reading)
     return [_entry(number, rounds[number], params) for number in sorted(rounds)]
-
-
-def waiting(log: Iterable[Annotation]) -> list[Annotation]:
-    """Return the refused readings that nobody has mended yet, oldest first.
-
-    A reading is mended by an edit that can be trusted, or by being deleted on the server.
-    """
-    latest: dict[str, Annotation] = {}
-    for event in sorted(log, key=age):
-        latest[event.thread] = event
-    return [event for event in latest.values() if event.verdict == "refused"]
 
 
 def new_boxes(readings: Iterable[Annotation]) -> float:

@@ -14,6 +14,7 @@ from lungal.data.annotations import NOT_READ, append_log, read_log
 from lungal.data.asked import latest_asked
 from lungal.reading.effort import OPINIONS
 from lungal.reading.origins import trace
+from lungal.reading.refusals import waiting
 from lungal.reading.standing import age
 from lungal.records import Annotation, Asked, Split
 
@@ -123,24 +124,6 @@ def pull(
     )
 
 
-def waiting(log: Iterable[Annotation]) -> list[Annotation]:
-    """Return the refused readings that nobody has mended, each once, the oldest first.
-
-    Mended is one that was edited into something good, or deleted; or whose reader has said
-    something else of the film since.
-    """
-    refused: dict[str, Annotation] = {}
-    answers: dict[object, Annotation] = {}
-    for event in sorted(log, key=age):
-        if event.verdict == "refused":
-            refused[event.thread] = event
-        else:
-            answers[event.thread] = event
-            if event.verdict != "deleted":
-                answers[event.image_id, event.round, event.reader] = event
-    return [event for event in refused.values() if not _is_mended(event, answers)]
-
-
 def known_films(manifest: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Film]:
     """Return the films of a manifest by image_id."""
     rows = manifest.merge(splits[["image_id", "split"]], on="image_id", validate="one_to_one")
@@ -198,12 +181,3 @@ def _why_wrong(reading: Annotation, films: Mapping[str, Film]) -> str | None:
         if reason := why_impossible(box.xyxy, film.width, film.height):
             return f"a box of {box.label} on film {reading.image_id} {reason}"
     return None
-
-
-def _is_mended(refused: Annotation, answers: Mapping[object, Annotation]) -> bool:
-    same = answers.get(refused.thread)
-    # The same saved moment, once refused and once not: it was mended on our side.
-    if same is not None and age(same)[0] >= age(refused)[0]:
-        return True
-    other = answers.get((refused.image_id, refused.round, refused.reader))
-    return other is not None and age(other)[0] > age(refused)[0]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lungal.annotation.readings import deletion
 from lungal.cli.main import main
 from lungal.data.annotations import append_log, read_log
 from lungal.data.asked import append_asked
 from lungal.data.manifest import write_truth
 from lungal.reading.scripted import Reader
+from lungal.reading.standing import standing
 from lungal.records import Annotation, Asked, LabelledBox, SeenBox
 from pipelines import readers
 from pipelines.stage import PATHS
@@ -289,3 +292,23 @@ def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
     assert "adjudications: 1 queued and not read yet" in shown
     assert f"refused: {seen.reader} on {seen.image_id}" in shown
     assert "a rotated Mass box: http://x/?task=9" in shown
+
+
+def test_the_status_counts_what_stands_and_survives_a_merge(notebook, capsys):
+    log = read_log(PATHS.annotations)
+    (once, *_) = [event for event in log if event.role == "label"]
+    gone = deletion(once, "2026-12-01T00:00:00Z")
+    append_log(PATHS.annotations, [gone])
+    read_by = Counter(event.image_id for event in standing([*log, gone]) if event.round == 1)
+    rows = [
+        {"image_id": name, "round": 1, "readers": count + extra}
+        for name, count in read_by.items()
+        for extra in (0, 1)
+    ]
+    pd.DataFrame(rows).to_csv(PATHS.selection, index=False)
+    PATHS.metrics.parent.mkdir(parents=True, exist_ok=True)
+    PATHS.metrics.write_text("<<<<<<< HEAD\n{}\n", encoding="utf-8")
+    assert main(["status"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{len(rows)} films chosen, {len(rows) // 2} not read yet" in shown
+    assert f"{len(standing([*log, gone]))} readings stand in" in shown

@@ -8,7 +8,8 @@ import pytest
 from scripted_readings import box, said, saw
 
 from lungal.params import ReadingParams
-from lungal.reading.ledger import ledger, waiting
+from lungal.reading.ledger import ledger
+from lungal.reading.refusals import waiting
 from lungal.reading.report import as_json, overlap, report
 
 PARAMS = ReadingParams(iou=0.4, idle_seconds=100)

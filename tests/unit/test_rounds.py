@@ -14,10 +14,11 @@ from lungal.annotation.protocol import Notes, Refused
 from lungal.annotation.readings import deletion, refusal
 from lungal.data.annotations import read_log
 from lungal.errors import ServerError
+from lungal.reading.refusals import waiting
 from lungal.reading.scripted import Reader
 from lungal.reading.standing import standing
 from lungal.records import Annotation, Asked, LabelledBox, Role, SeenBox
-from lungal.rounds.pull import Film, known_films, pull, waiting
+from lungal.rounds.pull import Film, known_films, pull
 from lungal.testing import make_task
 
 NAMES = [f"0000000{n}_000" for n in (1, 2, 3)]
