@@ -16,6 +16,7 @@ from played_project import BUDGET, PSEUDONYM_KEY, TINY, TITLE, Project, make_pro
 from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.server import LocalServer
+from lungal.annotation.tasks import STREAM
 from lungal.data.annotations import read_log
 from lungal.data.detections import read_detections
 from lungal.data.labels import films, pool
@@ -249,7 +250,8 @@ def test_the_model_s_boxes_are_drawn(played: Project, tasks: list[dict[str, Any]
     drawn = 0
     for task in of_round(tasks, 2):
         (prediction,) = task["predictions"]
-        assert prediction["model_version"] == version
+        assert prediction["model_version"] == STREAM
+        assert task["data"]["model_version"] == version
         expected = min(10, len(seen[task["data"]["film"]].above(threshold)))
         assert len(prediction["result"]) == expected
         drawn += expected
