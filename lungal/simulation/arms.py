@@ -20,8 +20,8 @@ Control = Literal["shuffled", "oracle"]
 class Arm:
     """A way of choosing.
 
-    `shuffled` scores films as its parameters say and then deals the scores out anew, by lot: with
-    the selector `topk` it must do as well as `random`, and no better. `oracle` takes the loss of
+    `shuffled` deals the ranks of the films out anew, by lot, whatever their scores: with the
+    selector `topk` it must do as well as `random`, and no better. `oracle` takes the loss of
     each film for its score; no other arm gets to know it.
     """
 
@@ -78,5 +78,7 @@ def choose(
 
 
 def _shuffle(pool: Pool, seed: int, number: int) -> Pool:
-    order = np.random.default_rng([seed, number]).permutation(len(pool))
-    return replace(pool, scores=pool.scores[order])
+    # Their ranks are dealt out: of equal scores, as films without detections have, a selector would
+    # take the first by name, which is no lot.
+    ranks = np.random.default_rng([seed, number]).permutation(len(pool))
+    return replace(pool, scores=(ranks + 1.0) / (len(pool) + 1))

@@ -13,7 +13,7 @@ from lungal.simulation.arms import Arm
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.results import FULL, Chain, Pick, Point
 
-CODE = 3
+CODE = 4
 """Counted up with every change of the code that changes what a campaign comes to."""
 
 

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from toy_world import Counting, make_arm, make_campaign
 
+from lungal.acquisition.evidence import Evidence
 from lungal.errors import ParamsError
 from lungal.records import CLASSES, LabelledBox
+from lungal.simulation.arms import choose
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.results import FULL
+from lungal.testing import make_detections
 
 ARMS = [
     make_arm("random", selector="random"),
@@ -118,13 +121,25 @@ def test_the_controls_say_that_a_campaign_can_tell(tmp_path):
     assert (oracle > random).all()
 
 
-def test_scores_dealt_out_anew_choose_others_and_keep_the_pool(tmp_path):
+def test_ranks_dealt_out_anew_choose_others(tmp_path):
     campaign = make_campaign(tmp_path)
     plain, shuffled = make_arm("plain"), make_arm("shuffled", control="shuffled")
     first = campaign.play(plain, 0).picks[:8]
     other = campaign.play(shuffled, 0).picks[:8]
-    assert [pick.score for pick in first] == [pick.score for pick in other]
     assert {pick.image_id for pick in first} != {pick.image_id for pick in other}
+
+
+def test_where_nothing_is_seen_shuffled_chooses_by_lot_and_not_by_name():
+    names = [f"{number:08d}_000" for number in range(60)]
+    nothing = [Evidence(make_detections(name, 0)) for name in names]
+    patients = {name: name[:8] for name in names}
+    arm = make_arm("shuffled", control="shuffled")
+    chosen = [
+        {choice.image_id for choice in choose(arm, nothing, patients, seed=seed, number=number)}
+        for seed, number in [(0, 1), (0, 2), (1, 1)]
+    ]
+    assert len(set(map(frozenset, chosen))) == 3
+    assert all(max(names.index(name) for name in of) > 30 for of in chosen)
 
 
 def test_what_was_trained_once_is_not_trained_again(tmp_path):
