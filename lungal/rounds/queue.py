@@ -213,7 +213,7 @@ def _as_asked(task: Task, line: Asked) -> Task:
         np.array([box.score for box in line.seen], np.float32),
         np.array([class_index(box.label) for box in line.seen], np.int32),
     )
-    return replace(asked, detections=drawn)
+    return replace(asked, detections=drawn, readings=())
 
 
 def _seen(task: Task) -> tuple[SeenBox, ...]:

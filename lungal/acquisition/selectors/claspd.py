@@ -45,8 +45,8 @@ class Claspd:
        at most, and v the `embedding_weight`.
 
     ClaSP PE takes its films by 1 to 3 alone, with an entropy of the class for the worth, and with a
-    noise that is scheduled over a number of rounds that is known beforehand;
-    a campaign does not know when it ends, so ours falls by a factor each round.
+    noise that is scheduled over a number of rounds that is known beforehand; a campaign does not
+    know when it ends, so ours falls by a factor each round.
     """
 
     one_per_patient: bool

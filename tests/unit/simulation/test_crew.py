@@ -1,10 +1,10 @@
 """Workers of a campaign do not outlive whoever started them."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,12 +32,13 @@ def test_a_worker_leaves_with_its_parent(tmp_path: Path, how: signal.Signals) ->
     script.write_text(PARENT, encoding="utf-8")
     parent = subprocess.Popen([sys.executable, str(script), str(said)])
     try:
-        worker = int(_wait_for(lambda: said.exists() and said.read_text()))
-        os.kill(worker, 0)  # it is there
+        assert _wait_for(lambda: said.exists() and said.read_text()), "the worker never began"
+        worker = int(said.read_text())
+        assert _lives(worker)
     finally:
         parent.send_signal(how)
         parent.wait()
-    _wait_for(lambda: not _lives(worker))
+    assert _wait_for(lambda: not _lives(worker)), "the worker goes on without its parent"
 
 
 def _lives(pid: int) -> bool:
@@ -48,10 +49,10 @@ def _lives(pid: int) -> bool:
     return status.rsplit(")", 1)[1].split()[0] != "Z"  # nobody may be there to bury it
 
 
-def _wait_for(condition):  # type: ignore[no-untyped-def]
+def _wait_for(condition: Callable[[], object]) -> bool:
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
-        if found := condition():
-            return found
+        if condition():
+            return True
         time.sleep(0.1)
-    raise AssertionError("waited in vain")
+    return False
