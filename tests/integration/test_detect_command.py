@@ -94,8 +94,9 @@ def test_a_film_can_be_looked_at_once(tiny_exported: Path, tmp_path: Path) -> No
     (twice,) = load_detector(tiny_exported, params).detect([image])
     (once,) = SavedModelDetector(tiny_exported, params).detect([image])
     scores = [box["score"] for box in found["detections"]]
-    np.testing.assert_allclose(scores, once.scores, atol=1e-4)
-    assert scores[0] != pytest.approx(float(twice.scores[0]), abs=1e-3)
+    np.testing.assert_allclose(scores, once.scores, atol=1e-5)
+    # How far two looks lie from one varies with the training: any of the boxes may tell.
+    assert len(twice) != len(once) or not np.allclose(twice.scores, once.scores, atol=1e-4)
 
 
 def test_the_pictures_show_the_boxes(detected: Detected) -> None:
