@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lungal.data.files import whole_file
-from lungal.data.labels import read_round
+from lungal.data.labels import read_labels, read_round
+from lungal.data.learnt_from import LearntFrom, write_learnt_from
 from lungal.data.tfrecords import read_records
 from lungal.detectors.tfod.devices import is_chief, make_strategy
 from lungal.detectors.tfod.train import TfodTrainer
@@ -60,6 +61,11 @@ def export(params: Params, best: Mapping[str, float], run_key: str) -> dict[str,
     weights = TfodTrainer().export(WORK, PATHS.model)
     number = read_round(PATHS.labels)
     truths = [truth for _, truth in read_records(PATHS.records / "train")]
+    # Films that a model was chosen and calibrated by are no more new to it than those it learnt.
+    chosen_by = [truth for _, truth in read_records(PATHS.records / "val")]
+    patient = read_labels(PATHS.labels).set_index("image_id")["patient_id"]
+    met = {truth.image_id: str(patient[truth.image_id]) for truth in [*truths, *chosen_by]}
+    write_learnt_from(PATHS.model, LearntFrom.of(met))
     run_json = {
         "model_version": f"r{number}-{weights[:8]}",
         "round": number,

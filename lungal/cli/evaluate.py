@@ -9,25 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from lungal.cli.connection import ROOT
+from lungal.cli.evaluation_tables import show
 from lungal.cli.model import find_model
+from lungal.errors import EvaluationError
 from lungal.params import Params, SubsetParams, load_params
 
 if TYPE_CHECKING:  # pandas and SciPy take a second, and `lungal --help` needs neither
     from lungal.data.external import ExternalSet
-    from lungal.evaluation.bootstrap import Interval
-    from lungal.evaluation.breakdown import Group
-    from lungal.evaluation.measures import Number
-    from lungal.evaluation.protocols import Spread
+    from lungal.data.learnt_from import LearntFrom
     from lungal.records import Detections, Image
-
-UNKNOWN = "-"
-SHOWN = ("ap", "sensitivity", "accuracy_iou", "rodeo", "d_ece", "brier")
-"""Measures on the screen; the file has all."""
 
 Protocol = Literal["wsrpn"]
 
@@ -61,13 +54,19 @@ def evaluate(
         bool,
         typer.Option("--ignore-other", help="Leave out a COCO file's boxes of other findings."),
     ] = False,
+    all_films: Annotated[
+        bool,
+        typer.Option("--all-films", help="Judge on patients that a model learnt from, too."),
+    ] = False,
 ) -> None:
     """Judge a model on films that it has never met, and on which of them it fails.
 
-    Prints tables and writes OUT: every measure with its interval, then by view, sex, age and
-    exposure. Overlaps, working point and bootstrap are those of `evaluate` in params.yaml.
+    Films of patients that a model learnt from are left out; it carries a list of them. Prints
+    tables and writes OUT: every measure with its interval, then by view, sex, age and exposure.
+    Overlaps, working point and bootstrap are those of `evaluate` in params.yaml.
     """
     from lungal.data.external import read_external
+    from lungal.data.learnt_from import read_learnt_from
 
     params = load_params(ROOT / "params.yaml")
     found = read_external(
@@ -80,13 +79,40 @@ def evaluate(
     brightness: dict[str, float] = {}
     with TemporaryDirectory() as folder:
         folders = [find_model(name, Path(folder) / name) for name in (model, against) if name]
+        learnt = [read_learnt_from(place) for place in folders]
+        met = [] if all_films else find_met(found, learnt)
+        found = found.without(met)
         version, detections = look(folders[0], found, params, brightness)
         other = look(folders[1], found, params, {}) if against else None
     judged = judge(found, detections, other[1] if other else None, brightness, params, protocol)
-    document = {"model_version": version, "against": other[0] if other else None}
-    write(out, document | {"data": str(data)} | judged)
-    show(Console(), version, other[0] if other else None, found, judged)
+    document = {
+        "model_version": version,
+        "against": other[0] if other else None,
+        "data": str(data),
+        "met": met if None not in learnt and not all_films else None,
+    }
+    write(out, document | judged)
+    show(Console(), document, found, judged)
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"all numbers are in {out}")
+
+
+def find_met(found: "ExternalSet", learnt: "Sequence[LearntFrom | None]") -> list[str]:
+    """Return the films of patients that one of the models learnt from, sorted.
+
+    Raises:
+        EvaluationError: if no other film is left.
+    """
+    met = [
+        film.image_id
+        for film in found.films
+        if any(one is not None and one.knows(film.image_id, film.patient_id) for one in learnt)
+    ]
+    if len(met) == len(found.films):
+        raise EvaluationError(
+            f"all {len(met)} films are of patients that the model learnt from; "
+            "it can only be judged on others (--all-films judges nonetheless)"
+        )
+    return met
 
 
 def look(
@@ -149,30 +175,6 @@ def write(out: Path, document: Mapping[str, Any]) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def show(
-    console: Console,
-    version: str,
-    other: str | None,
-    found: "ExternalSet",
-    judged: Mapping[str, Any],
-) -> None:
-    """Print the tables."""
-    from lungal.data.external import first_lines
-
-    films = f"{judged['films']} films of {judged['patients']} patients, {judged['boxes']} boxes"
-    console.print(_numbers_table(f"{version} on {films}", judged["numbers"]))
-    if judged["differences"]:
-        title = f"{version} minus {other}, on the same draws"
-        console.print(_numbers_table(title, judged["differences"]))
-    console.print(_groups_table(judged["groups"], judged["working_point"]))
-    if judged["protocol"]:
-        console.print(_protocol_table(judged["protocol"]))
-    for line in first_lines(found.refused):
-        console.print(f"[yellow]left out[/] {escape(line)}", highlight=False, soft_wrap=True)
-    if found.ignored:
-        console.print(f"{found.ignored} boxes of other findings were ignored", highlight=False)
-
-
 def _subset(params: Params, no_finding: int | None) -> SubsetParams:
     if no_finding is None:
         return SubsetParams(rule="everything")
@@ -187,62 +189,6 @@ def _read(found: "ExternalSet", size: int, seen: dict[str, float]) -> "Iterator[
         pixels = read_pixels(film.path)
         seen[film.image_id] = brightness(pixels, size)
         yield Image(film.image_id, pixels)
-
-
-def _numbers_table(title: str, numbers: "Sequence[Number]") -> Table:
-    from lungal.evaluation.measures import ALL, MACRO
-
-    table = Table("measure", "at", title=title)
-    table.add_column("all classes", justify="right", no_wrap=True)
-    table.add_column("90 % interval", justify="right", no_wrap=True)
-    table.add_column("of")
-    for one in numbers:
-        if one.measure in SHOWN and one.of in (ALL, MACRO):
-            table.add_row(one.measure, one.at, *_spell(one.interval), one.of)
-    return table
-
-
-def _groups_table(groups: "Sequence[Group]", point: Mapping[str, float]) -> Table:
-    table = Table("group", title=f"Which films: AP and findings found at IoU {point['iou']:g}")
-    for name in ("films", "boxes", "AP", "90 %\ninterval", "at 1\nFP", "found", "FP a\nfilm"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.caption = (
-        "at 1 FP: share of boxes found at one false positive a film; "
-        f"found, FP a film: from score {point['score']:g}"
-    )
-    for one, following in zip(groups, [*groups[1:], None], strict=True):
-        low, high = _number(one.ap.low, 2), _number(one.ap.high, 2)
-        table.add_row(
-            f"{one.by} {one.value}",
-            str(one.films),
-            str(one.boxes),
-            _number(one.ap.value),
-            f"{low}-{high}" if one.boxes else UNKNOWN,
-            _number(one.sensitivity.value),
-            _number(one.found),
-            _number(one.false_positives, 2),
-            end_section=following is None or following.by != one.by,
-        )
-    return table
-
-
-def _protocol_table(spreads: "Mapping[str, Spread]") -> Table:
-    table = Table("measure", title="WSRPN's protocol: ten patient-disjoint halves")
-    table.caption = "only a model that was trained without these films may stand beside theirs"
-    for name in ("mean", "standard deviation"):
-        table.add_column(name, justify="right")
-    for name, one in spreads.items():
-        table.add_row(name, _number(one.mean), _number(one.sd))
-    return table
-
-
-def _spell(interval: "Interval") -> tuple[str, str]:
-    bounds = f"{_number(interval.low)} to {_number(interval.high)}"
-    return _number(interval.value), UNKNOWN if math.isnan(interval.low) else bounds
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _plain(value: Any) -> Any:

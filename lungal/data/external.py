@@ -5,7 +5,7 @@ out whole, as the rest of its boxes would not be the whole truth. Nothing is sto
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -53,6 +53,11 @@ class ExternalSet:
     def patients(self) -> dict[str, str]:
         """Film to patient."""
         return {film.image_id: film.patient_id for film in self.films}
+
+    def without(self, names: Collection[str]) -> "ExternalSet":
+        """Return the set without the films of these names."""
+        gone = frozenset(names)
+        return replace(self, films=tuple(f for f in self.films if f.image_id not in gone))
 
 
 def read_external(

@@ -13,6 +13,7 @@ from plugins.tiny_detector import film
 
 from lungal.cli.main import main
 from lungal.data.images import encode_png
+from lungal.data.learnt_from import LearntFrom, write_learnt_from
 from lungal.detectors.tfod.infer import load_detector
 from lungal.evaluation.measures import measures
 from lungal.evaluation.precision_recall import macro_ap
@@ -182,6 +183,35 @@ def test_a_registered_model_by_alias_version_and_number(
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("lungal: r9-00000000 is no model folder and no registered model; known:")
     assert version in said
+
+
+def test_films_of_patients_that_a_model_learnt_from_are_left_out(
+    project, coco, tiny_exported, capfd
+):
+    model = shutil.copytree(tiny_exported, project / "knowing")
+    data = ("--data", coco, "--images", coco.parent / "films")
+    learnt = LearntFrom.of({name(40): "elsewhere", "other": "p22"})  # p22 has films 44 and 45
+    write_learnt_from(model, learnt)
+    for arguments in ((model,), (tiny_exported, "--against", model)):
+        assert evaluate(*arguments, *data, "--out", "new.json") == 0
+        document = json.loads((project / "new.json").read_text())
+        assert document["films"] == 13
+        assert document["met"] == ([name(40), name(44), name(45)] if len(arguments) == 1 else None)
+        said = " ".join(capfd.readouterr().out.split())
+        assert ("left out 3 films of patients that a model learnt from" in said) is (
+            len(arguments) == 1
+        )
+        assert ("may be among these" in said) is (len(arguments) > 1)
+    assert evaluate(model, *data, "--all-films", "--out", "all.json") == 0
+    assert json.loads((project / "all.json").read_text())["films"] == 16
+
+    write_learnt_from(model, LearntFrom.of({name(number): "p" for number in FILMS}))
+    assert evaluate(model, *data, "--out", "none.json") == 1
+    assert "all 16 films are of patients that the model learnt from" in capfd.readouterr().err
+    (model / "learnt_from.json").write_text('{"films": []}')
+    assert evaluate(model, *data, "--out", "none.json") == 1
+    assert "learnt_from.json is damaged" in capfd.readouterr().err
+    assert not (project / "none.json").exists()
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(project, coco, tiny_exported, capfd):

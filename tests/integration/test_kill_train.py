@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from plugins.trainable_project import PATHS, ROUND, lay_out, start_training
 
+from lungal.data.learnt_from import read_learnt_from
 from lungal.params import ModelParams, TrainParams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -119,8 +120,17 @@ def test_no_half_written_model_was_taken_for_whole(killed: Killed) -> None:
     assert run["model_version"].startswith(f"r{ROUND}-")
     assert run["best_step"] in range(10, STEPS + 1, 10)
     parts = {"pipeline.config", "label_map.pbtxt", "checkpoint", "saved_model", "run.json"}
-    assert {path.name for path in model.iterdir()} == parts
+    assert {path.name for path in model.iterdir()} == parts | {"learnt_from.json"}
     assert not (killed.folder / PROGRESS).exists(), "the checkpoints are no longer needed"
+
+
+def test_the_model_knows_whom_it_learnt_from(killed: Killed) -> None:
+    learnt = read_learnt_from(killed.folder / PATHS.model)
+    assert learnt is not None
+    assert (len(learnt.films), len(learnt.patients)) == (24, 24), "of train and of val"
+    assert learnt.knows("00000023_000", "another patient")
+    assert learnt.knows("another film", "00000000")
+    assert not learnt.knows("00000024_000", "00000024")
 
 
 def test_the_round_is_one_run_and_one_model(killed: Killed) -> None:

@@ -12,6 +12,8 @@ import pandas as pd
 import yaml
 
 from lungal.data.labels import LABELS, write_labels
+from lungal.data.sources.survey import patient_of
+from lungal.data.tfrecords import read_records
 from lungal.params import ModelParams, TrainParams
 from lungal.paths import load_paths
 from lungal.tuning.winner import Winner
@@ -34,9 +36,9 @@ def lay_out(folder: Path, records: Path, model: ModelParams, train: TrainParams)
         train: for params.yaml, and what the search is said to have found.
     """
     # A round is told from another by the bytes of these two, and takes its number from the first.
-    write_labels(folder / PATHS.labels, pd.DataFrame(columns=LABELS.names), number=ROUND)
-    (folder / PATHS.manifest).write_bytes(b"manifest")
     shutil.copytree(records, folder / PATHS.records)
+    write_labels(folder / PATHS.labels, labels_of(records), number=ROUND)
+    (folder / PATHS.manifest).write_bytes(b"manifest")
     raw = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     profile = raw["profiles"][raw["profile"]]
     profile["model"] |= model.model_dump(mode="json")
@@ -44,6 +46,24 @@ def lay_out(folder: Path, records: Path, model: ModelParams, train: TrainParams)
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
     Winner(train).write(folder / PATHS.best)
     return folder
+
+
+def labels_of(records: Path) -> "pd.DataFrame":
+    """Return a row for each film of the records; a film without a box, and a patient to each."""
+    rows = [
+        {
+            "image_id": truth.image_id,
+            "patient_id": patient_of(truth.image_id),
+            "split": split,
+            "state": "labelled",
+            "origin": "initial",
+            "boxes": [],
+            "readers": 0,
+        }
+        for split in ("train", "val")
+        for _, truth in read_records(records / split)
+    ]
+    return pd.DataFrame(rows, columns=LABELS.names)
 
 
 def start_training(
