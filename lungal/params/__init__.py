@@ -5,6 +5,7 @@ one. All profiles are checked on every load, so that a typing error does not wai
 """
 
 from lungal.params.choosing import ALL_LABELS as ALL_LABELS
+from lungal.params.choosing import CHANCE as CHANCE
 from lungal.params.choosing import CONTROLS as CONTROLS
 from lungal.params.choosing import QueueParams as QueueParams
 from lungal.params.choosing import SelectParams as SelectParams

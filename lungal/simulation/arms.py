@@ -10,7 +10,7 @@ from lungal.acquisition.choosing import choose_from, score_pool
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.pool import Choice, Pool
 from lungal.acquisition.strategies import LOOKS, build
-from lungal.params import Params, SelectParams
+from lungal.params import CHANCE, Params, SelectParams
 from lungal.records import Detections
 
 Control = Literal["shuffled", "oracle"]
@@ -67,7 +67,7 @@ def choose(
     Raises:
         SelectionError: if the choice is not what it should be.
     """
-    params = arm.select.model_copy(update={"seed": seed})
+    params = _params(arm, seed)
     pool = score_pool(evidence, patients, build(params, weights), params, labelled)
     if arm.control == "shuffled":
         pool = _shuffle(pool, seed, number)
@@ -75,6 +75,30 @@ def choose(
         known = losses or {}
         pool = replace(pool, scores=np.array([known[name] for name in pool.image_ids]))
     return choose_from(pool, params.budget, params, number=number)
+
+
+def explain(
+    arm: Arm, film: Evidence, *, seed: int, weights: tuple[float, ...] | None = None
+) -> str:
+    """Say in plain words why a film was chosen: what its score was made of, or that by lot.
+
+    Args:
+        arm: has chosen it.
+        film: what the arm knew of it.
+        seed: of the campaign.
+        weights: as `choose` had them.
+    """
+    if arm.control == "oracle":
+        return "what the detector gets wrong on it"
+    if arm.control == "shuffled":
+        return "its rank was drawn by lot"
+    if arm.select.selector in CHANCE:
+        return "drawn by lot"
+    return build(_params(arm, seed), weights).explain(film)
+
+
+def _params(arm: Arm, seed: int) -> SelectParams:
+    return arm.select.model_copy(update={"seed": seed})
 
 
 def _shuffle(pool: Pool, seed: int, number: int) -> Pool:

@@ -22,7 +22,7 @@ from lungal.evaluation.calibration import Calibration, calibrate_films
 from lungal.evaluation.calibration_fit import fit_calibration
 from lungal.params import LabelParams, SimulateParams
 from lungal.records import CLASSES, Detections
-from lungal.simulation.arms import Arm, choose
+from lungal.simulation.arms import Arm, choose, explain
 from lungal.simulation.loss import film_loss
 from lungal.simulation.results import FULL, Chain, Pick, Point
 from lungal.simulation.sight import Sight, by_film
@@ -74,10 +74,10 @@ class Campaign:
                 on_round()
             if number == self.params.rounds or not sight.pool:
                 break
-            choices = self._choose(sight, arm, seed, number + 1)
-            seconds += self._time([choice.image_id for choice in choices], sight.pool)
-            picks += [self._receipt(choice, arm.name, seed, number + 1) for choice in choices]
-            labelled |= {choice.image_id for choice in choices}
+            batch = self._choose(sight, arm, seed, number + 1)
+            seconds += self._time([pick.image_id for pick in batch], sight.pool)
+            picks += batch
+            labelled |= {pick.image_id for pick in batch}
         return Chain(tuple(points), tuple(picks))
 
     def play_full(self, seed: int) -> Chain:
@@ -110,7 +110,7 @@ class Campaign:
             classes=tuple(classes),
         )
 
-    def _choose(self, sight: Sight, arm: Arm, seed: int, number: int) -> list[Choice]:
+    def _choose(self, sight: Sight, arm: Arm, seed: int, number: int) -> list[Pick]:
         truths = self.trainings.reader.tell([film.image_id for film in sight.val])
         calibration = Calibration()
         if arm.select.calibrate:
@@ -126,7 +126,7 @@ class Campaign:
         if arm.select.difficulty == "validation":
             seen = calibrate_films(sight.val, calibration)
             weights = class_weights(difficulty(truths, seen))
-        return choose(
+        choices = choose(
             arm,
             list(pool.values()),
             self.trainings.films.patients,
@@ -136,6 +136,11 @@ class Campaign:
             weights=weights,
             losses=self._losses(pool.values()) if arm.control == "oracle" else None,
         )
+        why = [explain(arm, pool[one.image_id], seed=seed, weights=weights) for one in choices]
+        return [
+            self._receipt(choice, reason, arm.name, seed, number)
+            for choice, reason in zip(choices, why, strict=True)
+        ]
 
     def _losses(self, pool: Iterable[Evidence]) -> dict[str, float]:
         tell, found = self.trainings.reader.tell, [film.detections for film in pool]
@@ -147,7 +152,7 @@ class Campaign:
         seconds = self.trainings.reader.seconds
         return math.fsum(seconds(film) for film in pool if film.image_id in set(chosen))
 
-    def _receipt(self, choice: Choice, arm: str, seed: int, number: int) -> Pick:
+    def _receipt(self, choice: Choice, reason: str, arm: str, seed: int, number: int) -> Pick:
         (truth,) = self.trainings.reader.tell([choice.image_id])
         boxes = np.bincount(truth.labels, minlength=len(CLASSES)).tolist()
         return Pick(
@@ -159,4 +164,5 @@ class Campaign:
             choice.score,
             choice.components,
             tuple(boxes),
+            reason,
         )

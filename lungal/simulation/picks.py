@@ -19,7 +19,17 @@ def pick_table(picks: Iterable[Pick]) -> pd.DataFrame:
         | dict(zip(CLASSES, pick.boxes, strict=True))
         for pick in picks
     ]
-    columns = ["arm", "seed", "round", "rank", "image_id", "score", "components", *CLASSES]
+    columns = [
+        "arm",
+        "seed",
+        "round",
+        "rank",
+        "image_id",
+        "score",
+        "reason",
+        "components",
+        *CLASSES,
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

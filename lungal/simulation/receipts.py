@@ -25,6 +25,7 @@ def first_batches(picks: Sequence[Pick], order: Sequence[str]) -> list[dict[str,
                 "rank": pick.rank,
                 "film": pick.image_id,
                 "score": f"{pick.score:.3f}",
+                "reason": pick.reason or "-",
                 "components": _components(pick.components),
                 "boxes": _truth(pick.boxes),
             }

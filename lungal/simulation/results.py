@@ -35,6 +35,7 @@ class Pick:
     score: float  # the strategy's
     components: Mapping[str, float | str] = field(default_factory=dict)
     boxes: tuple[int, ...] = ()  # (C,) how many boxes of each class it turned out to hold
+    reason: str = ""  # what the score was made of, in words
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ class TfodLearner:
         films: image_id to the stored film, of all films of the campaign.
         content: of all films, a hash that changes when one of them does.
         model: the detector's shape and initial weights.
-        train: of each training; its seed gives way to that of the campaign.
+        train: of each training; its seed gives way to that of the campaign, and no training stops
+            early, whatever its patience.
         detect: which detections are kept; it looks once, whatever `fused` says.
         detail: of the films to train on, see `lungal.data.tfrecords.stored_side`.
     """
@@ -76,7 +77,8 @@ class TfodLearner:
         for folder, truths, detail in ((train, labelled, self.detail), (held_out, val, 1.0)):
             if not folder.exists():
                 self._write(folder, truths, detail)
-        params = self.train.model_copy(update={"seed": seed})
+        # Every training takes as many steps: one that stopped early would be judged on fewer.
+        params = self.train.model_copy(update={"seed": seed, "patience": self.train.steps})
         trainer = _trainer()
         trainer.fit(train, held_out, self.model, params, work=work / "training", on_step=_ignore)
         server = trainer.serve(work / "training")

@@ -14,6 +14,7 @@ from lungal.detectors.proxy.learner import ProxyLearner
 from lungal.detectors.proxy.shelf import fill_shelf, open_shelf
 from lungal.detectors.tfod.backbone import Backbone
 from lungal.detectors.tfod.learner import TfodLearner
+from lungal.detectors.tfod.progress import Progress
 from lungal.errors import DetectorError, ImageError
 from lungal.evaluation.precision_recall import macro_ap
 from lungal.params import DetectParams, ModelParams, ProxyParams, TrainParams
@@ -154,7 +155,7 @@ def record_sides(folder: Path) -> set[int]:
 def test_the_real_trainer_learns_and_looks(
     stored: dict[str, Path], tiny_model: ModelParams, tiny_train: TrainParams, tmp_path: Path
 ) -> None:
-    train = tiny_train.model_copy(update={"steps": 10})
+    train = tiny_train.model_copy(update={"steps": 10, "patience": 1})
     learner: Learner = TfodLearner(stored, "these", tiny_model, train, DetectParams(), 1.5)
     look = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)
     found = list(look(names(TEST), None))
@@ -165,3 +166,8 @@ def test_the_real_trainer_learns_and_looks(
     assert turned.image_id == TEST[0].image_id
     goes_on = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)
     assert same(found, list(goes_on(names(TEST), None))), "a finished training is not done again"
+    trained = Progress.load(tmp_path / "training")
+    assert max(trained.validations) == 10
+    good = dict.fromkeys(trained.validations[10], 0.5)
+    trained.validations |= dict.fromkeys((8, 9, 10), good)  # two of them are no better
+    assert not trained.exhausted, "trainings of a campaign take as many steps, all of them"

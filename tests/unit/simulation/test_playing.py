@@ -33,6 +33,15 @@ ARMS = [
 ]
 
 
+LOTS = {
+    "random": "drawn by lot",
+    "stratified_random": "drawn by lot",
+    "shuffled": "its rank was drawn by lot",
+    "oracle": "what the detector gets wrong on it",
+}
+"""Reasons that are the same for every film."""
+
+
 @pytest.fixture(params=ARMS, ids=lambda arm: arm.name)
 def arm(request):
     return request.param
@@ -58,6 +67,8 @@ def test_every_arm_plays_by_the_same_rules(tmp_path, arm):
         assert {CLASSES[i]: n for i, n in enumerate(pick.boxes) if n} == {
             name: there.count(name) for name in there
         }
+    assert len({pick.reason for pick in chain.picks}) > 1 or arm.name in LOTS
+    assert all(LOTS.get(arm.name, "") in pick.reason for pick in chain.picks)
     boxes = sum(len(truth[name]) for name in (*start, *chosen))
     assert chain.points[-1].boxes == boxes
     assert np.all(np.diff([point.seconds for point in chain.points]) > 0)
