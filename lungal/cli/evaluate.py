@@ -14,7 +14,7 @@ from rich.progress import track
 from lungal.cli.connection import ROOT
 from lungal.cli.evaluation_tables import show
 from lungal.cli.model import find_model
-from lungal.errors import EvaluationError
+from lungal.errors import EvaluationError, SourceError
 from lungal.params import Params, SubsetParams, load_params
 
 if TYPE_CHECKING:  # pandas and SciPy take a second, and `lungal --help` needs neither
@@ -68,6 +68,10 @@ def evaluate(
     from lungal.data.external import read_external
     from lungal.data.learnt_from import read_learnt_from
 
+    if out.is_dir():
+        raise SourceError(f"{out} is a folder; --out names a file")
+    if no_finding is not None and data.is_file():
+        raise SourceError(f"--no-finding {no_finding} is of NIH's layout; {data} is a file")
     params = load_params(ROOT / "params.yaml")
     found = read_external(
         data,
@@ -161,6 +165,7 @@ def judge(
         "protocol": protocols.wsrpn(truths, detections, patients, score=judging.working_score)
         if protocol
         else {},
+        "films_with_boxes": sum(len(truth.labels) > 0 for truth in truths),
         "refused": list(found.refused),
         "ignored_boxes": found.ignored,
     }

@@ -43,7 +43,7 @@ def show(
         console.print(_numbers_table(title, judged["differences"]))
     console.print(_groups_table(judged["groups"], judged["working_point"]))
     if judged["protocol"]:
-        console.print(_protocol_table(judged["protocol"]))
+        console.print(_protocol_table(judged))
     for line in _left_out(found, document["met"]):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -84,12 +84,13 @@ def _groups_table(groups: "Sequence[Group]", point: Mapping[str, float]) -> Tabl
     )
     for one, following in zip(groups, [*groups[1:], None], strict=True):
         low, high = _number(one.ap.low, 2), _number(one.ap.high, 2)
+        sure = one.boxes and not math.isnan(one.ap.low)
         table.add_row(
             f"{one.by} {one.value}",
             str(one.films),
             str(one.boxes),
             _number(one.ap.value),
-            f"{low}-{high}" if one.boxes else UNKNOWN,
+            f"{low}-{high}" if sure else UNKNOWN,
             _number(one.sensitivity.value),
             _number(one.found),
             _number(one.false_positives, 2),
@@ -98,9 +99,20 @@ def _groups_table(groups: "Sequence[Group]", point: Mapping[str, float]) -> Tabl
     return table
 
 
-def _protocol_table(spreads: "Mapping[str, Spread]") -> Table:
-    table = Table("measure", title="WSRPN's protocol: ten patient-disjoint halves")
-    table.caption = "only a model that was trained without these films may stand beside theirs"
+def _protocol_table(judged: Mapping[str, Any]) -> Table:
+    from lungal.evaluation.protocols import NIH_BOXES, NIH_FILMS
+
+    films, boxes = judged["films_with_boxes"], judged["boxes"]
+    spreads: Mapping[str, Spread] = judged["protocol"]
+    title = f"WSRPN's protocol: ten patient-disjoint halves of {films} films with {boxes} boxes"
+    table = Table("measure", title=title)
+    if (films, boxes) == (NIH_FILMS, NIH_BOXES):
+        table.caption = "only a model that was trained without these films may stand beside theirs"
+    else:
+        table.caption = (
+            f"[yellow]not the {NIH_FILMS} films with {NIH_BOXES} boxes of the paper[/]: "
+            "may not stand beside its numbers"
+        )
     for name in ("mean", "standard deviation"):
         table.add_column(name, justify="right")
     for name, one in spreads.items():

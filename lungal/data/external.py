@@ -5,6 +5,7 @@ out whole, as the rest of its boxes would not be the whole truth. Nothing is sto
 """
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
@@ -168,7 +169,8 @@ def _described(file: Path) -> dict[str, dict[str, Any]]:
     """Return what a COCO file may say of a film beyond the format: patient, view, sex, age."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8-sig"))["images"]
-        return {str(row["file_name"]): row for row in rows}
+        described = [row for row in rows if isinstance(row, dict) and "file_name" in row]
+        return {str(row["file_name"]): row for row in described}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}  # read_coco says what is wrong with it
 
@@ -190,10 +192,10 @@ def _coco_film(
     height, width = read_pixels(path).shape
     image_id = Path(found.film).stem
     own = patient_of(image_id) if IMAGE_ID.fullmatch(image_id) else image_id
-    age = described.get("age")
+    age = _whole(described.get("age"))
     return ExternalFilm(
         image_id,
-        _text(described.get("patient_id")) or own,
+        _patient(described.get("patient_id")) or own,
         path,
         admit(found, (width, height)).boxes,
         view=_text(described.get("view")),
@@ -202,8 +204,30 @@ def _coco_film(
     )
 
 
+def _patient(value: object) -> str | None:
+    """Return who was filmed, None where nobody says.
+
+    Raises:
+        AnnotationError: if it is no name: films of a patient taken for those of several would be
+            drawn apart, and judged on though the model knows the patient.
+    """
+    gap = isinstance(value, float) and math.isnan(value)
+    if value is None or gap or (isinstance(value, str) and not value.strip()):
+        return None
+    named = _text(_whole(value))
+    if named is None:
+        raise AnnotationError(f"patient_id is {value!r}, which is no name; legal: text, a number")
+    return named
+
+
+def _whole(value: object) -> object:
+    """Return 45 for 45.0, as columns with gaps are often written, and all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, (str, int)) and str(value).strip() else None
+    named = isinstance(value, (str, int)) and not isinstance(value, bool)
+    return str(value) if named and str(value).strip() else None
 
 
 def first_lines(refused: Sequence[str], most: int = 5) -> list[str]:

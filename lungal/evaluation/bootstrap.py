@@ -28,7 +28,10 @@ Metric = Callable[[Sequence[GroundTruth], Sequence[Detections]], Statistic]
 
 
 class Interval(NamedTuple):
-    """A number as measured, and the bounds between which LEVEL of the draws lie."""
+    """A number as measured, and the bounds between which LEVEL of the draws lie.
+
+    NaN where there are none: of one patient all draws are the same, which says nothing.
+    """
 
     value: float
     low: float
@@ -222,6 +225,8 @@ def _percentiles(
     statistic: Statistic, groups: NDArray[np.intp], seed: int, draws: int
 ) -> list[Interval]:
     measured = statistic(np.ones(len(groups)))
+    if len(np.unique(groups)) <= 1:
+        return [Interval(float(value), float("nan"), float("nan")) for value in measured]
     drawn = np.array([statistic(weights) for weights in film_weights(groups, seed, draws)])
     return [
         Interval(float(value), *_bounds(column))

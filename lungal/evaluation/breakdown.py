@@ -46,8 +46,8 @@ class Group(NamedTuple):
 
 
 def age_band(age: int | None) -> str:
-    """Return the band of an age in years."""
-    return UNKNOWN if age is None else [name for first, name in AGES if age >= first][-1]
+    """Return the band of an age in years; below 0 stands for not known in some files."""
+    return UNKNOWN if age is None or age < 0 else [name for first, name in AGES if age >= first][-1]
 
 
 def exposure_thirds(brightness: Mapping[str, float]) -> dict[str, str]:

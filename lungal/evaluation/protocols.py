@@ -24,6 +24,8 @@ from lungal.evaluation.rodeo import class_rodeo_from
 from lungal.records import Detections, GroundTruth
 
 HALVES = 10
+NIH_FILMS, NIH_BOXES = 880, 984
+"""What the halves are drawn from: other films, or not all of these, are another protocol."""
 
 
 class Spread(NamedTuple):

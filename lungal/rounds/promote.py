@@ -10,7 +10,7 @@ from lungal.data.detections import read_detections
 from lungal.data.manifest import read_truth
 from lungal.data.sources.survey import patient_of
 from lungal.errors import PromotionError
-from lungal.evaluation.bootstrap import macro_ap_at, paired_difference
+from lungal.evaluation.bootstrap import Interval, macro_ap_at, paired_difference
 from lungal.records import Detections, GroundTruth
 from lungal.tracking.models import CANDIDATE, CHAMPION
 from lungal.tracking.registry import ModelVersion
@@ -158,13 +158,12 @@ class _Judge:
             draws=self._draws,
             groups={image_id: patient_of(image_id) for image_id in known},
         )
-        doubt = "; the interval holds 0: it may be chance" if found.low <= 0 <= found.high else ""
         return _Verdict(
             f"{candidate.name} against {champion.name}: {self.metric} {found.value:+.3f}"
-            f" [{found.low:+.3f}, {found.high:+.3f}] on {len(truths)} films{doubt}",
+            f" {_how_sure(found, len(truths))}",
             found.value > 0,
             found.value,
-            (found.low, found.high),
+            None if math.isnan(found.low) else (found.low, found.high),
         )
 
     def _by_metric(self, candidate: ModelVersion, champion: ModelVersion) -> _Verdict:
@@ -191,6 +190,13 @@ class _Judge:
     def _detections(self, version: ModelVersion) -> list[Detections] | None:
         with self._registry.artifact(version, DETECTIONS) as path:
             return None if path is None else read_detections(path)
+
+
+def _how_sure(found: Interval, films: int) -> str:
+    if math.isnan(found.low):
+        return f"on {films} films; no interval, as they are of one patient"
+    doubt = "; the interval holds 0: it may be chance" if found.low <= 0 <= found.high else ""
+    return f"[{found.low:+.3f}, {found.high:+.3f}] on {films} films{doubt}"
 
 
 def _not_evaluated(version: ModelVersion) -> str:

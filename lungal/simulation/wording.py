@@ -25,9 +25,11 @@ def headline(verdict: Verdict) -> str:
         return f"Nothing can be concluded: nothing was compared with {verdict.reference}."
     tested = [one for one in compared if not one.unknown]
     if not tested:
+        best = compared[0]
         return (
-            f"Nothing can be concluded from one seed; {compared[0].arm} came out ahead of the "
-            "other strategies in it."
+            f"Nothing can be concluded from one seed; in it {best.arm}, the best of "
+            f"{len(compared)}, differs from {verdict.reference} by {signed(best.difference)} in "
+            "AUBC."
         )
     none = f"No strategy was shown to save {paid} against {verdict.reference}"
     faster = [one for one in tested if one.p_holm <= 1 - verdict.rules.level and one.difference > 0]
@@ -91,7 +93,7 @@ def interval(bounds: Bounds) -> str:
     if math.isnan(low):
         return "no interval"
     if low == -NEVER:
-        return "no bound" if high >= 1 else f"at most {percent(high)}"
+        return "no bound" if high >= 1 or high == -NEVER else f"at most {percent(high)}"
     if high >= 1:
         return f"{percent(low)} or more"
     return f"{percent(low).removesuffix(' %')} to {percent(high)}"

@@ -133,6 +133,8 @@ def test_a_coco_file_with_another_model_and_the_protocol(
     assert f"{version} on 16 films of 8 patients, 16 boxes" in " ".join(said.out.split())
     for word in ("macro average", "exposure", "65 and over", "WSRPN's protocol", "minus"):
         assert word in said.out, word
+    assert "ten patient-disjoint halves of 16 films with 16 boxes" in " ".join(said.out.split())
+    assert "not the 880 films with 984 boxes of the paper" in " ".join(said.out.split())
     assert "all numbers are in found.json" in said.err
 
 
@@ -222,6 +224,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(project, coco, tiny_export
         ((project, "--data", coco, "--images", films), 1, "is no model folder (no run.json)"),
         ((tiny_exported, "--data", coco, "--images", films, "--protocol", "voc"), 2, "'voc'"),
         ((tiny_exported, "--data", films), 2, "BBox_List_2017"),
+        ((tiny_exported, "--data", coco, "--out", films), 2, "is a folder; --out names a file"),
+        (
+            (tiny_exported, "--data", coco, "--no-finding", 3),
+            2,
+            "--no-finding 3 is of NIH's",
+        ),
     ]
     for arguments, code, words in cases:
         assert evaluate(*arguments) == code, arguments

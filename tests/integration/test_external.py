@@ -186,3 +186,22 @@ def test_a_coco_file_without_films_is_one_line(tmp_path):
 def test_a_long_list_is_cut_short():
     assert first_lines(["a", "b"]) == ["a", "b"]
     assert first_lines([*"abcdefg"]) == [*"abcde", "and 2 more"]
+
+
+def test_patients_are_known_beside_a_row_that_is_not(tmp_path):
+    films = [
+        {"file_name": "a.png", "patient_id": 12.0, "age": 45.0, "view": "AP"},
+        {"file_name": "b.png", "patient_id": "12"},
+        {"file_name": "c.png", "patient_id": None},
+        {"file_name": "d.png", "patient_id": float("nan")},
+        {"file_name": "e.png", "patient_id": ["12"]},
+    ]
+    file = coco(tmp_path, films, [])
+    document = json.loads(file.read_text())
+    document["images"].append({"id": 9, "width": 200, "height": 100})
+    file.write_text(json.dumps(document))
+    found = read(file, tolerance=0.5)
+    assert found.patients == {"a": "12", "b": "12", "c": "c", "d": "d"}
+    assert (found.films[0].age, found.films[0].view) == (45, "AP")
+    assert len(found.refused) == 2
+    assert any("patient_id is ['12'], which is no name" in line for line in found.refused)

@@ -99,6 +99,20 @@ def test_films_of_one_patient_tell_less(films):
     assert width[1] == pytest.approx(width[2], rel=0.1)
 
 
+def test_films_of_one_patient_have_no_interval(films):
+    truths, detections = films
+    one = {t.image_id: "p" for t in truths}
+    metrics = (truths, detections, macro_ap_at(0.4))
+    value, low, high = interval(*metrics, seed=1, draws=9, groups=one)
+    assert value == pytest.approx(macro_ap(truths, detections, 0.4))
+    assert np.isnan([low, high]).all()
+    difference = paired_difference(
+        truths, detections, detections, macro_ap_at(0.4), seed=1, draws=9, groups=one
+    )
+    assert difference.value == 0
+    assert np.isnan(difference[1:]).all()
+
+
 def test_the_interval_holds_what_it_promises():
     rng = np.random.default_rng(4)
     held = 0
@@ -201,7 +215,9 @@ def test_a_film_without_a_patient_is_named(films):
 
 
 def test_no_films():
-    assert interval([], [], macro_ap_at(0.4), seed=0, draws=3) == (0, 0, 0)
+    value, low, high = interval([], [], macro_ap_at(0.4), seed=0, draws=3)
+    assert value == 0
+    assert np.isnan([low, high]).all()
 
 
 def test_five_hundred_draws_take_seconds():

@@ -24,6 +24,7 @@ SQUARE, ELSEWHERE = (0, 0, 10, 10), (50, 50, 60, 60)
         (65, "65 and over"),
         (120, "65 and over"),
         (None, UNKNOWN),
+        (-1, UNKNOWN),
     ],
 )
 def test_age_bands(age, band):

@@ -122,6 +122,19 @@ def test_better_on_the_same_films_wins_with_an_interval(
     assert "on 12 films" in report.reason
 
 
+def test_films_of_one_patient_have_no_interval(
+    registry: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lungal.rounds.promote.patient_of", lambda _: "the only one")
+    champion, candidate = registry.add("champion", 1), registry.add("candidate", 2)
+    registry.keep(champion, 4)
+    registry.keep(candidate, 10)
+    report = promote(registry, draws=10)
+    assert report.promoted
+    assert report.interval is None
+    assert "on 12 films; no interval, as they are of one patient" in report.reason
+
+
 def test_overlap_decides_which_metric_counts(registry: Memory) -> None:
     champion, candidate = registry.add("champion", 1), registry.add("candidate", 2)
     for version, at_40, at_50 in ((champion, 0.3, 0.2), (candidate, 0.2, 0.3)):

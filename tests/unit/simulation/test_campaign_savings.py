@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lungal.simulation import wording
 from lungal.simulation.curves import Curve
 from lungal.simulation.inference import draw_seeds
 from lungal.simulation.savings import NEVER, Range, describe, needed, saving, savings
@@ -114,6 +115,21 @@ def test_what_nobody_reaches_is_unknown():
 def test_what_all_reach_at_the_start():
     both = seeds([[0.5, 0.6, 0.7]] * 3)
     assert judged(both, both, [0.5] * 3).text == "reached at the start"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ((0.1, 0.3), "10 to 30 %"),
+        ((-NEVER, 0.2), "at most 20 %"),
+        ((0.2, 1.0), "20 % or more"),
+        ((-NEVER, 1.0), "no bound"),
+        ((-NEVER, -NEVER), "no bound"),  # the reference was there before anything was read
+        ((math.nan, math.nan), "no interval"),
+    ],
+)
+def test_an_interval_in_words(bounds, told):
+    assert wording.interval(bounds) == told
 
 
 def test_one_seed_has_no_interval():

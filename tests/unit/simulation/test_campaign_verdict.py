@@ -82,6 +82,11 @@ def test_one_seed_shows_nothing_and_says_so():
     assert verdict.shown == ()
     assert any(note.startswith("One seed") for note in verdict.notes)
     assert headline(verdict).startswith("Nothing can be concluded from one seed")
+    assert "claspd, the best of 2, differs from stratified_random by +" in headline(verdict)
+    alone = judge(campaign({"stratified_random": 1.0, "slow": 0.5}, seeds=1)[0])
+    assert "slow, the best of 1, differs from stratified_random by \N{MINUS SIGN}" in headline(
+        alone
+    )
     assert all(check.passed is None for check in verdict.checks)
 
 
