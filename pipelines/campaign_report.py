@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lungal.simulation.campaign import Campaign
 from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
 from lungal.simulation.ranks import rank_agreement
+from lungal.simulation.receipts import SHEET
 from lungal.simulation.results import Chain, Pick, Point
 from lungal.simulation.tables import point_table, summary, tables
 from lungal.simulation.verdict import Verdict, judge
@@ -29,8 +30,8 @@ from pipelines.stage import PATHS, track
 PAGE = "report.html"
 COMMAND = "LUNGAL_COMMAND"
 """The environment variable that says how the campaign was started, if not as a stage."""
-SHEET, TILE = 12, 224
-"""Films of an arm's first batch that are shown, and the side of each, pixels."""
+TILE = 224
+"""Side of each film of a contact sheet, pixels."""
 
 
 def write_nothing() -> None:
@@ -72,13 +73,15 @@ def write_report(
         command=os.environ.get(COMMAND, "dvc repro simulate"),
         agreement=agreement,
     )
-    found = tables(verdict, points, picks) | {"picks": pick_table(picks)}
+    learner = params.simulate.learner
+    found = tables(verdict, points, picks, learner) | {"picks": pick_table(picks)}
     with whole_folder(PATHS.simulation_report) as folder:
         (folder / PAGE).write_text(page, encoding="utf-8")
         for name, table in found.items():
             (folder / f"{name}.csv").write_bytes(as_csv(table))
-    write_json(PATHS.simulation, summary(verdict, agreement))
-    log(verdict, points, params)
+    numbers = summary(verdict, learner, agreement)
+    write_json(PATHS.simulation, numbers)
+    log(verdict, points, params, numbers)
 
 
 def settings(campaign: Campaign, params: Params) -> dict[str, object]:
@@ -117,8 +120,17 @@ def draw_sheets(picks: Iterable[Pick], campaign: Campaign) -> dict[str, bytes]:
     return sheets
 
 
-def log(verdict: Verdict, points: Sequence[Point], params: Params) -> None:
-    """Log the campaign as one run, with a run inside for each arm and its mean curve and band."""
+def log(
+    verdict: Verdict, points: Sequence[Point], params: Params, numbers: Mapping[str, Any]
+) -> None:
+    """Log the campaign as one run, with a run inside for each arm and its mean curve and band.
+
+    Args:
+        verdict: on the campaign.
+        points: of it.
+        params: of the project.
+        numbers: the summary; a control that came out as it must is 1, one that did not 0.
+    """
     sections = {"simulate": params.simulate, "data": params.data, "split": params.split}
     logged: dict[str, Any] = {
         name: section.model_dump(mode="json", exclude={"arms"})
@@ -139,7 +151,7 @@ def log(verdict: Verdict, points: Sequence[Point], params: Params) -> None:
             known = {name: row[name] for name in ("score", "low", "high") if row[name] == row[name]}
             inner.log_metrics(known, step=round(row["budget"]))
         inner.end()
-    run.log_metrics(_flat(summary(verdict)))
+    run.log_metrics(_flat(numbers))
     run.log_artifact(PATHS.simulation_report, "simulation")
     run.log_artifact(PATHS.simulation)
     run.end()
@@ -172,6 +184,6 @@ def _flat(document: Any, prefix: str = "") -> dict[str, float]:
     if isinstance(document, dict):
         inside = (_flat(value, f"{prefix}{name}/") for name, value in document.items())
         return {name: value for part in inside for name, value in part.items()}
-    if isinstance(document, (int, float)) and not isinstance(document, bool):
+    if isinstance(document, (int, float)):
         return {prefix.rstrip("/"): float(document)}
     return {}

@@ -71,7 +71,7 @@ def read_real(params: Params, path: str | None) -> list[Point] | None:
 
     Raises:
         ParamsError: if it is not a proxy that they are to be compared with.
-        EvaluationError: if the file holds no points.
+        EvaluationError: if the file holds no points of the real trainer.
     """
     if not path:
         return None
@@ -80,7 +80,7 @@ def read_real(params: Params, path: str | None) -> list[Point] | None:
             f"simulate.learner is {params.simulate.learner!r}: a campaign of the real trainer is "
             "compared with one of the proxy"
         )
-    return read_points(Path(path))
+    return read_points(Path(path), TfodLearner.name)
 
 
 def set_up(params: Params) -> Campaign:

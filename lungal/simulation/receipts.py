@@ -6,8 +6,8 @@ from typing import Any
 from lungal.records import CLASSES
 from lungal.simulation.results import Pick
 
-RECEIPTS = 10
-"""Films of a batch that are shown."""
+RECEIPTS, SHEET = 10, 12
+"""Films of a batch whose receipts are shown, and films whose pictures are."""
 
 
 def first_batches(picks: Sequence[Pick], order: Sequence[str]) -> list[dict[str, Any]]:
@@ -36,6 +36,7 @@ def first_batches(picks: Sequence[Pick], order: Sequence[str]) -> list[dict[str,
                 "arm": arm,
                 "seed": seed,
                 "films": len(batch),
+                "pictures": min(len(batch), SHEET),
                 "empty": sum(not sum(pick.boxes) for pick in batch),
                 "boxes": sum(sum(pick.boxes) for pick in batch),
                 "kinds": len({k for pick in batch for k, n in enumerate(pick.boxes) if n}),

@@ -18,11 +18,13 @@ from lungal.simulation.results import FULL, Pick, Point
 from lungal.simulation.verdict import Verdict
 
 DIGITS = 5
+LEARNER = "learner"
+"""The column of `points` that says whose detectors they were."""
 POINT_COLUMNS = ("arm", "seed", "round", *CURRENCIES, "score", *CLASSES)
 
 
 def tables(
-    verdict: Verdict, points: Sequence[Point], picks: Sequence[Pick]
+    verdict: Verdict, points: Sequence[Point], picks: Sequence[Pick], learner: str = ""
 ) -> dict[str, pd.DataFrame]:
     """Return all tables by name: what a report writes as CSV.
 
@@ -32,7 +34,7 @@ def tables(
     films that were chosen.
     """
     return {
-        "points": point_table(points),
+        "points": point_table(points, learner),
         "curves": curve_table(verdict, points),
         "classes": class_table(points),
         "aubc": aubc_table(verdict),
@@ -43,23 +45,33 @@ def tables(
     }
 
 
-def point_table(points: Sequence[Point]) -> pd.DataFrame:
-    """Return a row per point, in order of arm, seed and round, with a column per class."""
+def point_table(points: Sequence[Point], learner: str = "") -> pd.DataFrame:
+    """Return a row per point, in order of arm, seed and round, with a column per class.
+
+    The last column is the learner: numbers of a proxy are never without its name.
+    """
     rows = [
         (p.arm, p.seed, p.round, p.films, p.boxes, p.seconds, p.score, *p.classes)
         for p in sorted(points, key=lambda p: (p.arm, p.seed, p.round))
     ]
-    return pd.DataFrame(rows, columns=list(POINT_COLUMNS)).round(DIGITS)
+    table = pd.DataFrame(rows, columns=list(POINT_COLUMNS)).round(DIGITS)
+    return table.assign(**{LEARNER: learner})
 
 
-def read_points(path: Path) -> list[Point]:
+def read_points(path: Path, learner: str) -> list[Point]:
     """Read what `point_table` was written to, as CSV.
 
+    Args:
+        path: of the file.
+        learner: whose detectors the points must be of.
+
     Raises:
-        EvaluationError: if the file is missing, or is no such table.
+        EvaluationError: if the file is missing, is no such table, or is of another learner.
     """
     try:
-        table = pd.read_csv(path, dtype={"arm": str}, usecols=list(POINT_COLUMNS))
+        table = pd.read_csv(path, dtype={"arm": str}, usecols=[*POINT_COLUMNS, LEARNER])
+        if others := sorted(set(table[LEARNER].astype(str)) - {learner}):
+            raise EvaluationError(f"{path} is of the learner {others[0]!r}, not {learner!r}")
         return [
             Point(
                 str(row["arm"]),
@@ -234,7 +246,9 @@ def _by_arm(picks: Sequence[Pick]) -> dict[str, list[Pick]]:
     return found
 
 
-def summary(verdict: Verdict, agreement: RankAgreement | None = None) -> dict[str, Any]:
+def summary(
+    verdict: Verdict, learner: str, agreement: RankAgreement | None = None
+) -> dict[str, Any]:
     """Return the verdict in few numbers, for a DVC metric: JSON, None where there is no number."""
     arms: dict[str, dict[str, Any]] = {}
     for arm in verdict.arms:
@@ -255,6 +269,7 @@ def summary(verdict: Verdict, agreement: RankAgreement | None = None) -> dict[st
                 saving_says=saved.text,
             )
     return {
+        LEARNER: learner,
         "full": _number(verdict.full),
         "seeds": len(verdict.seeds),
         "reference": verdict.reference,

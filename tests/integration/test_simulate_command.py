@@ -55,6 +55,11 @@ def test_a_preset_is_played_to_its_page_and_not_again(project, small, capfd):
     page = (REPORT / "report.html").read_text(encoding="utf-8")
     assert PROXY in page
     assert "lungal simulate --preset ci --workers 1" in page
+    for arm in SMALL:
+        assert f'alt="The films of the first batch of {arm}"' in page
+    assert page.count("Its first 4 films, in its order") == len(SMALL)
+    assert page.count("Receipts of the first 4 films") == len(SMALL)
+    assert "surest: " in page, "why least confidence chose a film"
     points = pd.read_csv(REPORT / "points.csv")
     assert points.groupby("arm")["films"].apply(list).to_dict() == {
         **{arm: [8, 12] for arm in SMALL},
@@ -63,7 +68,8 @@ def test_a_preset_is_played_to_its_page_and_not_again(project, small, capfd):
     picks = pd.read_csv(REPORT / "picks.csv")
     assert picks.groupby("arm").size().to_dict() == dict.fromkeys(SMALL, 4)
     summary = json.loads((PLACE / "reports/simulation.json").read_text())
-    assert summary["seeds"] == 1
+    assert (summary["seeds"], summary["learner"]) == (1, "proxy")
+    assert set(points["learner"]) == {"proxy"}
     assert not Path("data").exists(), "the project's own films are left alone"
 
     before = {path: path.stat().st_mtime_ns for path in TRAININGS.rglob("*.parquet")}
@@ -80,8 +86,11 @@ def test_a_preset_is_played_to_its_page_and_not_again(project, small, capfd):
 
     shutil.move(PLACE / "models/.training/simulation/chains", "elsewhere")
     shutil.rmtree(PLACE / "models")
-    shutil.copy(REPORT / "points.csv", "real.csv")
     real = ("--played", "elsewhere", "--real", "real.csv")
+    shutil.copy(REPORT / "points.csv", "real.csv")
+    assert main(["simulate", "--preset", "ci", *real]) == 1
+    assert "real.csv is of the learner 'proxy', not 'tfod'" in capfd.readouterr().err
+    points.assign(learner="tfod").to_csv("real.csv", index=False)
     assert main(["simulate", "--preset", "ci", *real]) == 0
     assert not TRAININGS.exists()
     assert "rank_correlation_with_real" not in summary

@@ -107,8 +107,8 @@ def test_controls_do_not_count():
 def test_points_are_read_as_they_were_written(tmp_path):
     points, _ = campaign(seeds=2, rounds=3)
     path = tmp_path / "points.csv"
-    path.write_bytes(as_csv(point_table(points)))
-    back = {(p.arm, p.seed, p.round): p for p in read_points(path)}
+    path.write_bytes(as_csv(point_table(points, "tfod")))
+    back = {(p.arm, p.seed, p.round): p for p in read_points(path, "tfod")}
     assert len(back) == len(points)
     for one in points:
         again = back[one.arm, one.seed, one.round]
@@ -123,8 +123,16 @@ def test_what_holds_no_points_is_one_line(content, tmp_path):
     if content is not None:
         path.write_text(content)
     with pytest.raises(EvaluationError, match=r"points\.csv holds no points") as refused:
-        read_points(path)
+        read_points(path, "tfod")
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_points_of_a_proxy_are_not_taken_for_the_real_trainer_s(tmp_path):
+    points, _ = campaign(seeds=2, rounds=3)
+    path = tmp_path / "points.csv"
+    path.write_bytes(as_csv(point_table(points, "proxy")))
+    with pytest.raises(EvaluationError, match="is of the learner 'proxy', not 'tfod'"):
+        read_points(path, "tfod")
 
 
 def test_the_page_and_the_metric_say_it():
@@ -135,5 +143,6 @@ def test_the_page_and_the_metric_say_it():
     page = render(verdict, points, picks, {}, **how, agreement=found)
     assert "correlation of +1.000" in page
     assert "was not measured" in render(verdict, points, picks, {}, **how)
-    assert summary(verdict, found)["rank_correlation_with_real"] == 1.0
-    assert "rank_correlation_with_real" not in summary(verdict)
+    assert summary(verdict, "proxy", found)["rank_correlation_with_real"] == 1.0
+    assert "rank_correlation_with_real" not in summary(verdict, "proxy")
+    assert summary(verdict, "proxy")["learner"] == "proxy"

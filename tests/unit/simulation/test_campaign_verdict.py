@@ -186,11 +186,11 @@ def test_no_arm_is_an_error(played):
 
 def test_the_order_of_points_does_not_matter(played, verdict):
     again = judge(sorted(played[0], key=lambda p: (p.round, p.seed)))
-    assert summary(again) == summary(verdict)
+    assert summary(again, "tfod") == summary(verdict, "tfod")
 
 
 def test_the_summary_is_json_without_nan(verdict):
-    told = json.loads(json.dumps(summary(verdict), allow_nan=False))
+    told = json.loads(json.dumps(summary(verdict, "tfod"), allow_nan=False))
     assert told["shown_to_save"] == list(verdict.shown)
     assert told["controls"] == {"shuffled": True, "oracle": True}
     assert told["arms"]["claspd"]["saving"] > 0

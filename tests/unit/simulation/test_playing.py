@@ -124,12 +124,18 @@ def last_scores(folder, arm):
 
 def test_the_controls_say_that_a_campaign_can_tell(tmp_path):
     random = last_scores(tmp_path, make_arm("random", selector="random"))
-    shuffled = last_scores(tmp_path, make_arm("shuffled", control="shuffled"))
+    # Entropy differs from chance here, so that a control which dealt out nothing would, too.
+    entropy = last_scores(tmp_path, make_arm("entropy", strategy="entropy"))
+    shuffled = last_scores(tmp_path, make_arm("shuffled", strategy="entropy", control="shuffled"))
     oracle = last_scores(tmp_path, make_arm("oracle", control="oracle"))
-    gap = shuffled - random
-    deviation = gap.std(ddof=1) / np.sqrt(len(gap))
-    assert abs(gap.mean()) < 2.57 * deviation, "Student's 97.5 % for 5 degrees of freedom"
+    assert differs(entropy - random)
+    assert not differs(shuffled - random)
     assert (oracle > random).all()
+
+
+def differs(gap):
+    """Whether a mean over seeds is not 0, by Student's 97.5 % for 5 degrees of freedom."""
+    return abs(gap.mean()) > 2.57 * gap.std(ddof=1) / np.sqrt(len(gap))
 
 
 def test_ranks_dealt_out_anew_choose_others(tmp_path):
