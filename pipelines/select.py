@@ -13,6 +13,7 @@ import pandas as pd
 from lungal.acquisition.batch import Place
 from lungal.acquisition.composition import compose
 from lungal.acquisition.pool import Choice
+from lungal.acquisition.strategies import LOOKS
 from lungal.data.files import whole_file
 from lungal.data.labels import read_labels
 from lungal.errors import LeakError
@@ -68,10 +69,17 @@ def select(params: Params) -> None:
 
 
 def chosen_from(params: SelectParams) -> list[Path]:
-    """Return the files with what was known of the films. No truth is in any of them."""
-    detections = [PATHS.detections / f"{part}.parquet" for part in ("pool", "train")]
+    """Return the files that decide what is chosen. No truth is in any of them."""
+    parts = ["pool", "train", "crossfit", *(["val"] if params.difficulty == "validation" else [])]
     calibration = [PATHS.calibration] if params.calibrate else []
-    return [PATHS.manifest, *calibration, *detections]
+    folders = {"views": PATHS.views, "committee": PATHS.committee}
+    look = LOOKS.get(params.strategy)
+    return [
+        PATHS.manifest,
+        *calibration,
+        *(PATHS.detections / f"{part}.parquet" for part in parts),
+        *(sorted(folders[look].iterdir()) if look else []),
+    ]
 
 
 def hash_of(*files: Path) -> str:

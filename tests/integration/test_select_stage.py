@@ -18,9 +18,10 @@ from lungal.acquisition.selection import SELECTORS
 from lungal.data.annotations import append_log
 from lungal.data.detections import read_detections
 from lungal.data.labels import films, ground_truth, pool, write_labels
-from lungal.data.looks import write_looks
+from lungal.data.looks import INDEX, write_looks
 from lungal.data.manifest import read_manifest, write_manifest
 from lungal.evaluation.calibration import Calibration, ScoreCurve
+from lungal.params import SelectParams
 from lungal.records import CLASSES, Annotation, Detections
 from pipelines import detect, select
 from pipelines.stage import PATHS
@@ -106,6 +107,24 @@ def test_the_hash_of_the_data_changes_with_what_was_seen(labels):
     examine("pool", [replace(seen[0], scores=seen[0].scores / 2), *seen[1:]])
     assert select.main() == 0
     assert set(read_selection()["data_hash"]) != {before}
+
+
+def test_the_hash_is_of_what_the_strategy_asks_and_of_nothing_else(labels):
+    crossfit, val = (PATHS.detections / f"{part}.parquet" for part in ("crossfit", "val"))
+    view = PATHS.views / INDEX
+
+    def counts(path, **changes):
+        params = SelectParams(**changes)
+        before = select.hash_of(*select.chosen_from(params))
+        path.write_bytes(path.read_bytes() + b" ")
+        return before != select.hash_of(*select.chosen_from(params))
+
+    assert counts(crossfit)
+    assert not counts(val)
+    assert counts(val, difficulty="validation")
+    assert not counts(view)
+    assert counts(view, strategy="consistency")
+    assert not counts(view, strategy="committee")
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
