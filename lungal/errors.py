@@ -2,7 +2,7 @@
 
     LungalError                     one clear line for a person; `exit_code` for a shell
     ├── ParamsError                 params.yaml says something that lungal does not understand
-    ├── UnknownNameError            a finding, strategy, architecture or profile that nobody has
+    ├── UnknownNameError            a finding, preset or profile that nobody has
     ├── SourceError                 the data root, a CSV or the images are missing or unreadable
     ├── ImageError                  one image cannot be used; ingest quarantines it
     ├── BoxError                    one box is impossible; ingest quarantines it, pull refuses it

@@ -51,7 +51,6 @@ def choose_batch(
         The choices by rank, `budget` of them or as many as there are.
 
     Raises:
-        UnknownNameError: if there is no such strategy or selector.
         SelectionError: if the evidence is not what the strategy or the selector needs, or the
             choice is not what it should be.
     """
@@ -63,7 +62,6 @@ def choose_from(pool: Pool, budget: int, params: SelectParams, *, number: int) -
     """Choose films of a pool whose scores are known by `params.selector`, and check the choice.
 
     Raises:
-        UnknownNameError: if there is no such selector.
         SelectionError: as choose_batch.
     """
     choices = build_selector(params)(pool, budget, seed=params.seed, number=number)

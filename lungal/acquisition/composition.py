@@ -45,7 +45,6 @@ def compose(
         number: of the round.
 
     Raises:
-        UnknownNameError: if there is no such strategy or selector.
         SelectionError: if the choice is not what it should be, or cannot be made.
     """
     # Known cases have no other looks. What readers are told, and their order, must not tell them.
@@ -136,6 +135,6 @@ def _pick(
 
 def _whose_choice(params: SelectParams) -> str:
     """What is said of every film of a batch alike, if its scores alone did not choose it."""
-    names = [params.strategy] if params.strategy in LOOKS else []
+    names: list[str] = [params.strategy] if params.strategy in LOOKS else []
     names += [params.selector] if names or params.selector != "topk" else []
     return f"; batch by {' and '.join(names)}" if names else ""

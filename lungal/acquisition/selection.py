@@ -9,7 +9,6 @@ from lungal.acquisition.selectors.drawn import Drawn, StratifiedDrawn
 from lungal.acquisition.selectors.ppal import Ppal
 from lungal.acquisition.selectors.topk import TopK
 from lungal.acquisition.selectors.typicality import Typicality
-from lungal.errors import UnknownNameError
 from lungal.params import SelectParams
 
 SELECTORS: Mapping[str, Callable[[SelectParams], Selector]] = {
@@ -28,13 +27,7 @@ BY_CLASS = frozenset({"claspd"})
 
 
 def build_selector(params: SelectParams) -> Selector:
-    """Return the selector that `params.selector` names.
-
-    Raises:
-        UnknownNameError: if no selector has that name; lists those there are.
-    """
-    if params.selector not in SELECTORS:
-        raise UnknownNameError("selector", params.selector, SELECTORS)
+    """Return the selector that `params.selector` names."""
     return SELECTORS[params.selector](params)
 
 

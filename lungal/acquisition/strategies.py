@@ -16,9 +16,8 @@ from lungal.acquisition.uncertainty import (
     least_confidence,
     margin,
 )
-from lungal.errors import ParamsError, UnknownNameError
+from lungal.errors import ParamsError
 from lungal.params import SelectParams
-from lungal.records import CLASSES
 
 Build = Callable[[SelectParams, Aggregation], Acquisition]
 
@@ -50,12 +49,8 @@ def build(params: SelectParams, weights: tuple[float, ...] | None = None) -> Acq
             `params.difficulty` is `validation` and so somebody must measure it.
 
     Raises:
-        UnknownNameError: if no strategy has that name, or weights or precisions are given for a
-            finding that is not one of the eight; lists those there are.
         ParamsError: if the difficulty was to be measured and was not.
     """
-    if params.strategy not in STRATEGIES:
-        raise UnknownNameError("strategy", params.strategy, STRATEGIES)
     how = Aggregation(
         params.aggregate,
         params.score_threshold,
@@ -87,12 +82,7 @@ def for_a_stranger(params: SelectParams) -> SelectParams:
 
 
 def precision_of(params: SelectParams) -> Mapping[str, float]:
-    """Return how often the report's word for each finding is right: NIH's, but for those given.
-
-    Raises:
-        UnknownNameError: if a precision is given for a finding that is not one of the eight.
-    """
-    _check_findings(params.label_precision)
+    """Return how often the report's word for each finding is right: NIH's, but for those given."""
     return {**PRECISION, **params.label_precision}
 
 
@@ -100,16 +90,9 @@ def _weights(params: SelectParams, measured: tuple[float, ...] | None) -> tuple[
     if params.difficulty == "none":
         return None
     if params.difficulty != "validation":
-        _check_findings(params.difficulty)
         return named_weights(params.difficulty)
     if measured is None:
         raise ParamsError(
             "select.difficulty is `validation`, and nobody measured it; give weights, or none"
         )
     return measured
-
-
-def _check_findings(by_name: Mapping[str, float]) -> None:
-    for name in by_name:
-        if name not in CLASSES:
-            raise UnknownNameError("finding", name, CLASSES)

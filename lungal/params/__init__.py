@@ -8,8 +8,10 @@ from lungal.params.choosing import ALL_LABELS as ALL_LABELS
 from lungal.params.choosing import CHANCE as CHANCE
 from lungal.params.choosing import CONTROLS as CONTROLS
 from lungal.params.choosing import QueueParams as QueueParams
+from lungal.params.choosing import Selector as Selector
 from lungal.params.choosing import SelectParams as SelectParams
 from lungal.params.choosing import SimulateParams as SimulateParams
+from lungal.params.choosing import Strategy as Strategy
 from lungal.params.detector import AnchorParams as AnchorParams
 from lungal.params.detector import Architecture as Architecture
 from lungal.params.detector import AugmentParams as AugmentParams
@@ -34,5 +36,4 @@ from lungal.params.project import Profile as Profile
 from lungal.params.project import load_params as load_params
 from lungal.params.section import Fraction as Fraction
 from lungal.params.section import Positive as Positive
-from lungal.params.section import Range as Range
 from lungal.params.section import Section as Section

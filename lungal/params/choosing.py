@@ -4,22 +4,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lungal.params.section import Fraction, Positive, Section
+from lungal.params.section import Above0, Fraction, OfFindings, Overlaps, Positive, Section, Seed
 
 CONTROLS = ("shuffled", "oracle")
+"""What an arm of a simulation may be that is no way of choosing, but shows that the others are."""
 CHANCE = ("random", "stratified_random")
 """Arms of a simulation that need no model: what the others are compared with."""
 ALL_LABELS = "full"
 """Not an arm: what is trained on all labels at once."""
-"""What an arm of a simulation may be that is no way of choosing, but shows that the others are."""
+Strategy = Literal[
+    "least_confidence",
+    "entropy",
+    "margin",
+    "consistency",
+    "committee",
+    "contradiction",
+    "random",
+]
+Selector = Literal["topk", "random", "stratified_random", "coreset", "ppal", "claspd", "typicality"]
 
 
 class SelectParams(Section):
     """Which films a radiologist reads next."""
 
-    strategy: str = "least_confidence"
+    strategy: Strategy = "least_confidence"
     """How a film is scored."""
-    selector: str = "topk"
+    selector: Selector = "topk"
     """How films are chosen of the pool."""
     calibrate: bool = True
     """Calibrate the detections on the validation films before anything is made of them."""
@@ -29,10 +39,10 @@ class SelectParams(Section):
     """Detections below are noise, not doubt."""
     without_detections: Literal["first", "last"] = "last"
     """Where films without a detection above the threshold stand in the ranking."""
-    difficulty: Literal["none", "validation"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
+    difficulty: Literal["none", "validation"] | Annotated[dict[str, Above0], OfFindings] = "none"
     """What a doubt about a class counts: alike | as difficult as it is on validation films | as
     much as is said, by name, 1 for those who are not named."""
-    label_precision: dict[str, Fraction] = Field(default_factory=dict)
+    label_precision: Annotated[dict[str, Fraction], OfFindings] = Field(default_factory=dict)
     """How often a report's word for a finding is right, by name; NIH's for those not named."""
     quota: Literal["even", "proportional"] = "even"
     """Of `stratified_random`: films in turns to all strata, or as many as their size says."""
@@ -51,7 +61,7 @@ class SelectParams(Section):
     one_per_patient: bool = True
     reread_fraction: Fraction = 0.1
     """Share of the budget for training films whose boxes look wrong (needs crossfit.folds)."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class QueueParams(Section):
@@ -78,7 +88,7 @@ class SimulateParams(Section):
 
     learner: Literal["tfod", "proxy"] = "tfod"
     """tfod: the detector of the profile | proxy: a light head on frozen features, in seconds."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     """A campaign of each arm for each of them; none: nothing is played."""
     rounds: Positive = 6
     initial: Positive = 60
@@ -90,7 +100,7 @@ class SimulateParams(Section):
     whose scores tell nothing, or `control: oracle`, which chooses by the truth."""
     members: Annotated[int, Field(ge=2)] = 3
     """Of the committee, in arms that ask one: each learns without its share of the films."""
-    iou: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.4, 0.5)
+    iou: Overlaps = (0.3, 0.4, 0.5)
     """Overlaps over which a detector's score, its macro AP, is averaged."""
     workers: Positive = 2
     """Campaigns at once, each in a process with its share of the machine's threads."""

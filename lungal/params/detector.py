@@ -4,7 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lungal.params.section import Fraction, Positive, Range, Section
+from lungal.params.section import (
+    Above0,
+    Fraction,
+    Overlap,
+    Overlaps,
+    Positive,
+    Rising,
+    Section,
+    Seed,
+)
 
 Architecture = Literal[
     "ssd_mobilenet_v2",
@@ -19,6 +28,10 @@ Architecture = Literal[
 ViewName = Literal[
     "gamma_up", "gamma_down", "clahe", "turn_left", "turn_right", "shrink", "enlarge", "zoom"
 ]
+
+
+Alpha = Annotated[float, Field(gt=0, lt=1)]
+Gamma = Annotated[float, Field(ge=0)]
 
 
 class ModelParams(Section):
@@ -61,9 +74,9 @@ class AugmentParams(Section):
 class AnchorParams(Section):
     """Anchors of the SSD and EfficientDet families."""
 
-    scale: Annotated[float, Field(gt=0)] = 4.0
+    scale: Above0 = 4.0
     scales_per_octave: Positive = 2
-    aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
+    aspect_ratios: Annotated[tuple[Above0, ...], Field(min_length=1)] = (1.0, 2.0, 0.5)
 
 
 class TrainParams(Section):
@@ -71,22 +84,22 @@ class TrainParams(Section):
 
     steps: Positive = 1500
     batch_size: Positive = 8
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Above0 = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 4e-5
     batch_norm_decay: Annotated[float, Field(gt=0, lt=1)] = 0.97
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """Of the weights' moving average, which is validated and served; 0: the last weights."""
-    focal_alpha: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
-    localisation_weight: Annotated[float, Field(gt=0)] = 1.0
+    focal_alpha: Alpha = 0.25
+    focal_gamma: Gamma = 2.0
+    localisation_weight: Above0 = 1.0
     augment: AugmentParams = AugmentParams()
     anchors: AnchorParams = AnchorParams()
     validate_every: Positive = 250
     patience: Positive = 4
     """Validations without a better AP before training stops."""
     mixed_precision: Literal["auto", "on", "off"] = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
     def of_steps(self, steps: int) -> Self:
         """Return the same for another number of steps, the warm-up's share of them unchanged."""
@@ -95,16 +108,19 @@ class TrainParams(Section):
 
 
 class SpaceParams(Section):
-    """What Optuna may change. A range is (low, high); a list is a choice; None leaves it alone."""
+    """What Optuna may change. A range is (low, high); a list is a choice; None leaves it alone.
 
-    learning_rate: Range | None = (1e-4, 5e-3)
-    brightness: Range | None = (0.0, 0.3)
-    contrast: Range | None = (0.0, 0.4)
+    The ends of a range are legal values of the parameter itself.
+    """
+
+    learning_rate: Annotated[tuple[Above0, Above0], Rising] | None = (1e-4, 5e-3)
+    brightness: Annotated[tuple[Fraction, Fraction], Rising] | None = (0.0, 0.3)
+    contrast: Annotated[tuple[Fraction, Fraction], Rising] | None = (0.0, 0.4)
     crop: tuple[bool, ...] | None = None
-    focal_alpha: Range | None = (0.25, 0.75)
-    focal_gamma: Range | None = (1.0, 2.5)
-    localisation_weight: Range | None = (0.5, 3.0)
-    anchor_scale: Range | None = (2.0, 5.0)
+    focal_alpha: Annotated[tuple[Alpha, Alpha], Rising] | None = (0.25, 0.75)
+    focal_gamma: Annotated[tuple[Gamma, Gamma], Rising] | None = (1.0, 2.5)
+    localisation_weight: Annotated[tuple[Above0, Above0], Rising] | None = (0.5, 3.0)
+    anchor_scale: Annotated[tuple[Above0, Above0], Rising] | None = (2.0, 5.0)
 
 
 class TuneParams(Section):
@@ -118,7 +134,7 @@ class TuneParams(Section):
     """SQLAlchemy URL; None: sqlite:///tuning/study.db."""
     heartbeat_seconds: Positive = 30
     space: SpaceParams = SpaceParams()
-    seed: int = 0
+    seed: Seed = 0
 
 
 class CrossfitParams(Section):
@@ -143,7 +159,7 @@ class DetectParams(Section):
     """How a trained model looks at films."""
 
     batch_size: Positive = 16
-    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    score_threshold: Fraction = 0.01
     """Detections below are not kept."""
     max_detections: Positive = 100
     views: tuple[ViewName, ...] = ()
@@ -164,14 +180,14 @@ class DetectParams(Section):
 class EvaluateParams(Section):
     """How detections are judged."""
 
-    iou: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.4, 0.5)
+    iou: Overlaps = (0.3, 0.4, 0.5)
     working_score: Fraction = 0.3
     """Score from which a detection counts in the confusion matrix and is drawn in the gallery."""
-    working_iou: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    working_iou: Overlap = 0.4
     """Overlap from which it counts there as the finding that it points at."""
     bootstrap: Positive = 500
     gallery: Annotated[int, Field(ge=0)] = 16
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ProxyParams(Section):
@@ -186,6 +202,6 @@ class ProxyParams(Section):
     steps: Positive = 400
     batch_size: Positive = 16
     """Films a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    learning_rate: Above0 = 0.003
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
     validate_every: Positive = 100

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lungal.params.section import Fraction, Positive, Section
+from lungal.params.section import Above0, Fraction, Overlap, Positive, Section, Seed
 
 
 class PhantomParams(Section):
@@ -22,7 +22,7 @@ class PhantomParams(Section):
     """Share of patients who are filmed again and again, with the same findings each time."""
     rarity: Annotated[float, Field(ge=0)] = 1.0
     """Power of how often each finding is: 1 is as NIH has them, 0 alike, more makes rare rarer."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class SubsetParams(Section):
@@ -31,7 +31,7 @@ class SubsetParams(Section):
     rule: Literal["boxed", "everything"] = "boxed"
     """boxed: every film with a box, plus `no_finding` films without finding."""
     no_finding: Annotated[int, Field(ge=0)] = 200
-    seed: int = 0
+    seed: Seed = 0
 
 
 class DataParams(Section):
@@ -66,7 +66,7 @@ class LabelParams(Section):
 
     initial: Positive | Literal["all"] = 60
     """How many training films start with their boxes; the others wait in the pool."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ReadingParams(Section):
@@ -75,11 +75,11 @@ class ReadingParams(Section):
     policy: Literal["any", "majority", "fusion", "adjudicate"] = "adjudicate"
     """any: every box that somebody drew | majority: boxes that most drew | fusion: boxes that most
     drew, averaged | adjudicate: as fusion, but a disputed film waits until it is read once more."""
-    iou: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    iou: Overlap = 0.4
     """Overlap from which two boxes of a finding are the same."""
     adjudicate_below: Fraction = 0.5
     """Agreement of a film's readings below which it is disputed."""
-    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    weights: dict[str, Above0] = Field(default_factory=dict)
     """Reader to weight in `fusion` and `majority`; 1 for those who are not named."""
     idle_seconds: Positive = 300
     """What a reading counts for at most: a film left open over lunch is not work."""

@@ -27,6 +27,9 @@ from lungal.params.detector import (
 from lungal.params.films import DataParams, LabelParams, ReadingParams, RecordsParams, SplitParams
 from lungal.params.section import Section
 
+NOT_OF_CENTERNET = ("focal_alpha", "focal_gamma", "anchor_scale")
+"""Parameters of the search that only detectors with anchors have."""
+
 
 class Profile(Section):
     """What depends on the machine."""
@@ -35,6 +38,18 @@ class Profile(Section):
     train: TrainParams
     tune: TuneParams
     crossfit: CrossfitParams
+
+    @model_validator(mode="after")
+    def search_what_counts(self) -> Self:
+        name, idle = self.model.architecture, []
+        if self.tune.trials and name.startswith("centernet"):
+            idle = [key for key in NOT_OF_CENTERNET if getattr(self.tune.space, key)]
+        if idle:
+            raise ValueError(
+                f"tune.space: {name} has no {', '.join(idle)}, so that trials would differ by "
+                "chance alone; null leaves it alone"
+            )
+        return self
 
 
 class Params(Section):
@@ -133,10 +148,20 @@ def load_params(path: Path) -> Params:
 
 
 def _one_line(error: ValidationError) -> str:
-    first, *others = error.errors()
-    key = ".".join(str(part) for part in first["loc"])
-    text = f"{key}: {_explain(first)}"
+    found = error.errors()
+    first, *others = [one for one in found if not _of_another_kind(one)] or found
+    # Where a value may be of several kinds, pydantic names them in brackets.
+    key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
+    text = f"{key}: {_explain(first)}" if key else _explain(first)
     return text if not others else f"{text} (and {len(others)} more)"
+
+
+def _of_another_kind(error: Any) -> bool:
+    """Whether a table is refused for being no name, or a name for being no table."""
+    name, table = error["type"] == "literal_error", error["type"] == "dict_type"
+    return (name and isinstance(error["input"], dict)) or (
+        table and isinstance(error["input"], str)
+    )
 
 
 def _explain(error: Any) -> str:
@@ -144,6 +169,5 @@ def _explain(error: Any) -> str:
         return f"unknown key {error['loc'][-1]!r}"
     if error["type"] == "missing":
         return "is missing"
-    if isinstance(error["input"], dict):
-        return str(error["msg"]).removeprefix("Value error, ")
-    return f"{error['msg']}, got {error['input']!r}"
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return said if isinstance(error["input"], dict) else f"{said}, got {error['input']!r}"

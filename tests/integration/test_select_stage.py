@@ -304,10 +304,13 @@ def test_an_unknown_strategy_or_selector_is_named_with_the_known(labels, capsys)
     set_select(strategy="boldness")
     assert select.main() == 2
     told = capsys.readouterr().err
-    assert told.startswith("lungal select: unknown strategy 'boldness'; known: least_confidence, ")
+    assert told.startswith("lungal select: params.yaml: select.strategy: ")
+    assert "'least_confidence', 'entropy'" in told
     set_select(strategy="entropy", selector="best")
     assert select.main() == 2
-    assert "unknown selector 'best'; known: topk, random, " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "'typicality', got 'best'" in told
+    assert "'topk', 'random'" in told
 
 
 PARTICULARS = r"\d+\.\d+|\d+|detections?|(?<=surest: )[A-Z][a-z]+"

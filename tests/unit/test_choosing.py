@@ -17,7 +17,7 @@ from lungal.acquisition.strategies import (
     for_a_stranger,
     select_for_one_look,
 )
-from lungal.errors import ParamsError, SelectionError, UnknownNameError
+from lungal.errors import ParamsError, SelectionError
 from lungal.params import SelectParams
 from lungal.records import CLASSES
 from lungal.testing import make_detections, make_evidence, make_pool
@@ -181,13 +181,6 @@ def test_a_film_twice_is_refused():
     films = make_evidences()
     with pytest.raises(SelectionError, match="film 00000001_001 is in the pool twice"):
         choose([*films, films[3]])
-
-
-def test_unknown_names_list_the_known():
-    with pytest.raises(UnknownNameError, match="unknown strategy 'boldness'; known: least"):
-        choose(make_evidences(), strategy="boldness")
-    with pytest.raises(UnknownNameError, match="unknown selector 'best'; known: topk, random"):
-        choose(make_evidences(), selector="best")
 
 
 @pytest.mark.parametrize("selector", SELECTORS)

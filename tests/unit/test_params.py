@@ -5,9 +5,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from lungal.acquisition.selection import SELECTORS
+from lungal.acquisition.strategies import STRATEGIES
 from lungal.errors import ParamsError, UnknownNameError
-from lungal.params import Architecture, ModelParams, Params, load_params
+from lungal.params import Architecture, ModelParams, Params, Selector, Strategy, load_params
 
+CENTERNET = "centernet_resnet50_v2"
 FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 
 
@@ -17,6 +20,15 @@ def changed(tmp_path, change):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     return path
+
+
+def space(raw):
+    return raw["profiles"]["gpu"]["tune"]["space"]
+
+
+def test_names_are_those_of_the_strategies_and_selectors_there_are():
+    assert get_args(Strategy) == tuple(STRATEGIES)
+    assert get_args(Selector) == tuple(SELECTORS)
 
 
 def test_the_shipped_file_is_valid_and_its_profile_resolves():
@@ -61,6 +73,40 @@ def test_every_key_stands_in_the_file():
             "'ssd_mobilenet_v2'",
         ),
         (lambda raw: raw["data"].update(source="png"), "'phantom' or 'nih'"),
+        (lambda raw: raw["select"].update(strategy="boldness"), "select.strategy: Input should be"),
+        (lambda raw: raw["select"].update(selector="best"), "or 'typicality', got 'best'"),
+        (
+            lambda raw: raw["select"].update(difficulty={"Hernia": 1}),
+            "select.difficulty: unknown finding 'Hernia'; known: Atelectasis",
+        ),
+        (
+            lambda raw: raw["select"].update(difficulty="hard"),
+            "select.difficulty: Input should be 'none' or 'validation', got 'hard'",
+        ),
+        (
+            lambda raw: raw["select"].update(label_precision={"Hernia": 1}),
+            "select.label_precision: unknown finding 'Hernia'",
+        ),
+        (lambda raw: raw["select"].update(seed=-1), "select.seed"),
+        (lambda raw: raw["evaluate"].update(iou=[]), "evaluate.iou"),
+        (
+            lambda raw: raw["profiles"]["gpu"]["train"].update(learning_rate=float("inf")),
+            "profiles.gpu.train.learning_rate: Input should be a finite number",
+        ),
+        (
+            lambda raw: raw["profiles"]["gpu"]["train"]["anchors"].update(aspect_ratios=[]),
+            "profiles.gpu.train.anchors.aspect_ratios",
+        ),
+        (lambda raw: space(raw).update(learning_rate=[0, 0.01]), "tune.space.learning_rate.0"),
+        (lambda raw: space(raw).update(focal_alpha=[0.25, 1.5]), "tune.space.focal_alpha.1"),
+        (
+            lambda raw: space(raw).update(brightness=[0.3, 0.1]),
+            "tune.space.brightness: the low end 0.3 is above the high end 0.1",
+        ),
+        (
+            lambda raw: raw["profiles"]["gpu"]["model"].update(architecture=CENTERNET),
+            f"profiles.gpu: tune.space: {CENTERNET} has no focal_alpha, focal_gamma, anchor_scale",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(tmp_path, change, said):

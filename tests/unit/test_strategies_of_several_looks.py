@@ -13,7 +13,7 @@ from lungal.acquisition.consistency import consistency
 from lungal.acquisition.contradiction import PRECISION, TEXT_PRECISION, Contradiction
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.strategies import build, precision_of
-from lungal.errors import SelectionError, UnknownNameError
+from lungal.errors import SelectionError
 from lungal.params import SelectParams
 from lungal.records import CLASSES, Detections
 
@@ -178,5 +178,3 @@ def test_the_precision_of_nih_labels_and_of_others():
     assert PRECISION["Infiltrate"] == pytest.approx(0.61)
     own = precision_of(SelectParams(label_precision={"Mass": 0.25}))
     assert own == {**PRECISION, "Mass": 0.25}
-    with pytest.raises(UnknownNameError, match="'Infiltration'"):
-        precision_of(SelectParams(label_precision={"Infiltration": 0.25}))
