@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -18,7 +19,7 @@ def fetch(where: str, sha256: str | None, cache: Path | None = None) -> Path:
     Raises:
         DetectorError: if it is not there, or not what the checksum says.
     """
-    if urlparse(where).scheme not in {"http", "https"}:
+    if _scheme(where) not in {"http", "https"}:
         path = Path(where).expanduser()
         if not (path.exists() or path.with_name(path.name + ".index").exists()):
             raise DetectorError(f"model.initial_weights: {path} does not exist")
@@ -32,6 +33,13 @@ def fetch(where: str, sha256: str | None, cache: Path | None = None) -> Path:
     elif sha256:
         _check(path, sha256)
     return path
+
+
+def _scheme(where: str) -> str:
+    try:
+        return urlparse(where).scheme
+    except ValueError as error:
+        raise DetectorError(f"model.initial_weights: {where!r}: {error}") from None
 
 
 def files_of(path: Path) -> list[Path]:
@@ -56,8 +64,11 @@ def unpack(path: Path) -> Path:
         try:
             with whole_folder(folder) as part, tarfile.open(path) as archive:
                 archive.extractall(part, filter="data")
-        except (tarfile.TarError, OSError) as error:
-            raise DetectorError(f"model.initial_weights: {path}: {error}") from None
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            line = " ".join(str(error).split())
+            raise DetectorError(
+                f"model.initial_weights: {path} is no whole archive: {line}"
+            ) from None
     return folder
 
 
@@ -89,7 +100,7 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
                     sink.write(chunk)
             if sha256:
                 _check(part, sha256, name=url)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         line = (str(error) or repr(error)).splitlines()[0]  # httpx adds where to read about it
         raise DetectorError(f"model.initial_weights: {url}: {line}") from None
 

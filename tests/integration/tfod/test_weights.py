@@ -205,6 +205,34 @@ def test_what_holds_no_checkpoint_is_one_line(kind: str, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == [where.name]
 
 
+@pytest.mark.parametrize("damage", ["cut", "hole", "page"])
+def test_a_damaged_archive_is_one_line(damage: str, tmp_path: Path) -> None:
+    archive = tmp_path / "detector.tar.gz"
+    (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(60_000))
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(tmp_path / "noise", "noise")
+    whole = archive.read_bytes()
+    half = len(whole) // 2
+    archive.write_bytes(
+        {
+            "cut": whole[:half],
+            "hole": whole[:half] + bytes(5000) + whole[half + 5000 :],
+            "page": b"<html>moved</html>",
+        }[damage]
+    )
+    with pytest.raises(DetectorError, match=r"detector\.tar\.gz is no whole archive: ") as refused:
+        unpack(archive)
+    assert len(str(refused.value).splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("where", ["http://[bad", "https://:a/x.h5"])
+def test_an_address_that_is_none_is_one_line(where: str, tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match=r"model\.initial_weights: ") as refused:
+        fetch(where, None, tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_another_archive_of_the_same_name_is_unpacked_anew(tmp_path: Path) -> None:
     archive = tmp_path / "detector.tar.gz"
     for content in (b"one", b"two"):
