@@ -2,6 +2,7 @@
 
     python -m benchmarks.k_centre                          a quick run, as `make bench` does
     python -m benchmarks.k_centre --films 1000000          the full size, about 1.1 GB
+    python -m benchmarks.k_centre --films 1000000 --memory    what the choice takes by itself
     python -m benchmarks.k_centre --films 10000 --scikit-activeml
 
 The last stands beside scikit-activeml's CoreSet, which is no dependency of lungal; run it with the
@@ -97,8 +98,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--films", type=int, default=FILMS)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--scikit-activeml", action="store_true")
     args = parser.parse_args()
+    if args.memory:
+        films = make_films(args.films, heaps=False)
+        before = _peak()
+        ours(films, CHOSEN)
+        taken, given = _peak() - before, films.nbytes / 1e9
+        print(f"{args.films:,} films: embeddings {given:.2f} GB, the choice {taken:.3f} GB more")
+        return
     if args.scikit_activeml:
         films = make_films(args.films, heaps=True)
         for way in (ours, plain, scikit_activeml):
@@ -109,7 +118,12 @@ def main() -> None:
         return
     for kind, ratio in run(args.films, args.rounds).items():
         print(f"{CHOSEN} of {args.films:,} films {kind}, lungal / plain numpy: {ratio}")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    print(f"peak memory {_peak():.2f} GB")
+
+
+def _peak() -> float:
+    """Return the most memory that the process has had, GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 if __name__ == "__main__":

@@ -128,6 +128,13 @@ def test_presets_are_whole_parameter_files(name, tmp_path):
     assert params.simulate.seeds
 
 
+def test_nothing_is_claimed_on_the_films_that_strategies_were_tried_on():
+    def films(name):
+        return preset.read_preset(name)["data"]["phantom"]["seed"]
+
+    assert films("phantom") not in {films("phantom_proxy"), films("ci"), 0, 1, 2, 3}
+
+
 def test_the_presets_are_those_that_the_help_names():
     assert preset.preset_names() == ["ci", "nih", "nih_trainer", "phantom", "phantom_proxy"]
     known = "ci, nih, nih_trainer, phantom, phantom_proxy"
