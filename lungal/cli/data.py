@@ -1,4 +1,4 @@
-"""`lungal data`: bring NIH's films, and look at what a folder of films holds."""
+"""`lungal data`: bring NIH's films, look at what a folder holds, and say what to read first."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from lungal.cli.first_films import first
 from lungal.errors import SourceError
 from lungal.params import DataParams, SubsetParams, load_params
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from lungal.data.sources.intake import Progress as Report
 
 app = typer.Typer(
-    no_args_is_help=True, help="Bring NIH's films; look at what a folder of films holds."
+    no_args_is_help=True, help="Bring NIH's films; look at what a folder holds; what to read first."
 )
+
+app.command()(first)
 
 PARAMS = Path("params.yaml")
 SHOWN = 20

@@ -1,0 +1,97 @@
+"""`lungal data first`: which films to have read before the first round."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from lungal.cli.connection import ROOT
+from lungal.errors import SourceError
+from lungal.params import load_params
+from lungal.paths import Paths, load_paths
+
+if TYPE_CHECKING:  # pandas takes a second, and `lungal --help` does not need it
+    from lungal.acquisition.pool import Choice
+
+COLUMNS = ("rank", "image_id", "patient_id", "path", "cluster", "typicality")
+
+
+def first(
+    films: Annotated[int, typer.Option(min=1, help="How many films to name.")] = 60,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="CSV file: which films, and where they lie.")
+    ] = Path("first.csv"),
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Of the frozen network, in the place of proxy.initial_weights."),
+    ] = None,
+) -> None:
+    """Name the training films that are worth reading before there is any model.
+
+    After `dvc repro split`. The most typical film of each of as many clusters, as a network sees
+    them that was trained on photographs; films whose truth is known count as read already.
+    """
+    from lungal.data.films import film_paths, read_films
+    from lungal.detectors.tfod.backbone import Backbone
+    from lungal.rounds.cold_start import choose_first, embed_films
+
+    if out.is_dir():
+        raise SourceError(f"{out} is a folder; --out names a file")
+    params, paths = load_params(ROOT / "params.yaml"), load_paths(ROOT / "dvc.yaml")
+    waiting, known = find_waiting(paths)
+    stored, names = film_paths(paths.manifest), [*waiting, *known]
+    backbone = Backbone(weights or params.proxy.initial_weights, params.proxy.input_size)
+    rows = embed_films(read_films(stored, names), backbone)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    seen = track(rows, "Looking at films", len(names), console=console)
+    embeddings = dict(zip(names, seen, strict=True))
+    choices = choose_first(waiting, embeddings, known, films, params.select)
+    write(out, choices, stored)
+    read = f"; {len(known)} count as read" if known else ""
+    console.print(f"{len(choices)} of {len(waiting)} training films are named in {out}{read}")
+
+
+def find_waiting(paths: Paths) -> tuple[dict[str, str], list[str]]:
+    """Return the training films without a known truth, film to patient, and those with one.
+
+    Raises:
+        StageOrderError: if the stages `ingest` and `split` have not run.
+        SourceError: if the truth of every training film is known.
+    """
+    from lungal.data.manifest import read_truth
+    from lungal.data.splits import read_splits
+
+    truth, splits = read_truth(paths.truth), read_splits(paths.splits)
+    train = splits[splits["split"] == "train"].sort_values("image_id")
+    patients = dict(zip(train["image_id"], train["patient_id"], strict=True))
+    known = [film for film in patients if film in truth]
+    waiting = {film: patient for film, patient in patients.items() if film not in truth}
+    if not waiting:
+        raise SourceError(
+            f"the truth of all {len(known)} training films is known: none is left to be read first"
+        )
+    return waiting, known
+
+
+def write(out: Path, choices: "Sequence[Choice]", stored: Mapping[str, Path]) -> None:
+    """Write a row per film, in the order in which they are worth reading."""
+    import pandas as pd
+
+    from lungal.data.files import whole_file
+
+    rows = [
+        (
+            one.rank,
+            one.image_id,
+            one.patient_id,
+            stored[one.image_id],
+            one.components["cluster"],
+            round(float(one.components["typicality"]), 4),
+        )
+        for one in choices
+    ]
+    with whole_file(out) as part:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(part, index=False, lineterminator="\n")
