@@ -2,6 +2,7 @@
 
     LungalError                     one clear line for a person; `exit_code` for a shell
     ├── ParamsError                 params.yaml says something that lungal does not understand
+    │   └── ChangedParamsError      it says something else at the end of a stage than before
     ├── UnknownNameError            a finding, preset or profile that nobody has
     ├── SourceError                 the data root, a CSV or the images are missing or unreadable
     ├── ImageError                  one image cannot be used; ingest quarantines it
@@ -35,6 +36,10 @@ class ParamsError(LungalError):
     """A parameter is misspelt, missing or out of range."""
 
     exit_code = 2
+
+
+class ChangedParamsError(ParamsError):
+    """A parameter was changed while a stage ran that had read it."""
 
 
 class UnknownNameError(LungalError):

@@ -11,7 +11,6 @@ from lungal.acquisition.difficulty import class_weights, difficulty
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.gathering import Calibrate, Reports, gather
 from lungal.acquisition.strategies import LOOKS
-from lungal.data.annotations import read_log
 from lungal.data.labels import films, ground_truth, pool
 from lungal.data.manifest import read_manifest
 from lungal.errors import LeakError
@@ -38,20 +37,22 @@ LEGAL: Mapping[Role, str] = {
 """What a film must be for each role."""
 
 
-def find_candidates(labels: pd.DataFrame, params: Params, *, before: int) -> Candidates:
+def find_candidates(
+    labels: pd.DataFrame, log: Sequence[Annotation], params: Params, *, before: int
+) -> Candidates:
     """Gather what may be read next, and what is known of it.
 
     Args:
         labels: the rows of data/labels.parquet.
+        log: all events of the rounds before.
         params: of the project.
-        before: the round to be selected; readings of this round and later ones change nothing.
+        before: the round to be selected.
 
     Raises:
         StageOrderError: if a film was not examined.
         LeakError: if a film was examined for the pool and is not in it.
     """
     disputed = labels[(labels["split"] == "train") & (labels["state"] == "disputed")]
-    log = [event for event in read_log(PATHS.annotations) if event.round < before]
     waiting = read_examined("pool", pool(labels))
     check_in_pool((film.image_id for film in waiting), labels)
     known = labels[(labels["split"] == "train") & (labels["origin"] == "initial")]

@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +36,7 @@ from lungal.detectors.tfod.train import TfodTrainer
 from lungal.params import Params, TrainParams
 from lungal.records import CLASSES
 from lungal.tuning.winner import read_best
-from pipelines.stage import PATHS, progress, run, track
+from pipelines.stage import PATHS, Afterwards, progress, run, track
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,12 @@ WORK = Path("models/.training/crossfit")
 """Finished folds and the unfinished one: not an output, so that DVC leaves it to a next attempt."""
 
 
-def crossfit(params: Params) -> None:
-    """Examine every labelled training film with a detector that has not seen its patient."""
+def crossfit(params: Params) -> Afterwards | None:
+    """Examine every labelled training film with a detector that has not seen its patient.
+
+    Returns:
+        What throws finished folds away; with other parameters they would be needed again.
+    """
     out = PATHS.detections / "crossfit.parquet"
     labels = read_labels(PATHS.labels)
     folds = deal(labels, params.crossfit.folds)
@@ -52,7 +57,7 @@ def crossfit(params: Params) -> None:
         logger.info("crossfit: nothing to do; no film will be read again for its boxes")
         write_detections(out, [])
         write_looks(PATHS.committee, [])
-        return
+        return None
     tuned = read_best(PATHS.best).of_steps(params.crossfit.steps)
     waiting = pool(labels) if params.crossfit.committee else None
     work = WORK / _key(folds, waiting, tuned, params)
@@ -67,7 +72,7 @@ def crossfit(params: Params) -> None:
     write_detections(out, (film for place in places for film in read_detections(_own(place))))
     members = [] if waiting is None else places
     write_looks(PATHS.committee, ((place.name, read_detections(_pool(place))) for place in members))
-    shutil.rmtree(WORK)
+    return partial(shutil.rmtree, WORK)
 
 
 def deal(labels: pd.DataFrame, folds: int) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from lungal.data.annotations import current_round, read_log
 from lungal.data.labelling import make_labels
@@ -9,14 +10,19 @@ from lungal.data.labels import disputed, films, pool, write_labels
 from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
 from lungal.params import Params
-from pipelines.stage import PATHS, run
+from lungal.records import Annotation
+from pipelines.stage import PATHS, run, until_settled
 
 logger = logging.getLogger(__name__)
 
 
 def label(params: Params) -> None:
     """Say what is labelled now, and who is in the pool."""
-    log = read_log(PATHS.annotations)
+    until_settled(partial(read_log, PATHS.annotations), partial(label_by, params))
+
+
+def label_by(params: Params, log: list[Annotation]) -> None:
+    """Write the labels that the readings of a log make."""
     labels = make_labels(
         read_manifest(PATHS.manifest),
         read_splits(PATHS.splits),

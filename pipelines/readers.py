@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,18 +15,20 @@ from lungal.evaluation import reader_figures as draw
 from lungal.evaluation.figures import encode_png
 from lungal.params import Params
 from lungal.reading.report import ReaderReport, as_json, report
+from lungal.records import Annotation
 from lungal.tracking import Run
 from pipelines.round_run import round_run
-from pipelines.stage import PATHS, run
+from pipelines.stage import PATHS, run, until_settled
 
 
 def readers(params: Params) -> None:
     """Judge what has been read so far, write it down, draw it and log it."""
-    found = report(
-        read_log(PATHS.annotations),
-        read_truth(PATHS.truth),
-        params.reading,
-    )
+    until_settled(partial(read_log, PATHS.annotations), partial(judge, params))
+
+
+def judge(params: Params, readings: list[Annotation]) -> None:
+    """Judge readings, write down what is found, draw it and log it."""
+    found = report(readings, read_truth(PATHS.truth), params.reading)
     summary = as_json(found)
     with whole_file(PATHS.readers) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,13 +15,15 @@ from lungal.acquisition.batch import Place
 from lungal.acquisition.composition import compose
 from lungal.acquisition.pool import Choice
 from lungal.acquisition.strategies import LOOKS
+from lungal.data.annotations import read_log
 from lungal.data.files import whole_file
 from lungal.data.labels import read_labels
 from lungal.errors import LeakError
 from lungal.params import Params, SelectParams
+from lungal.records import Annotation
 from pipelines.candidates import LEGAL, find_candidates, states_of
 from pipelines.examined import read_model_run
-from pipelines.stage import PATHS, run
+from pipelines.stage import PATHS, run, until_settled
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +52,19 @@ PER_FILM = COLUMNS[:11]
 
 def select(params: Params) -> None:
     """Choose the films to be read next, check the choice, and write it down."""
+    # Readings of the round to be selected and of later ones change nothing.
+    before = read_model_run()["round"]
+    until_settled(
+        lambda: [event for event in read_log(PATHS.annotations) if event.round < before],
+        partial(select_after, params),
+    )
+
+
+def select_after(params: Params, log: Sequence[Annotation]) -> None:
+    """Choose films after the readings of a log."""
     labels = read_labels(PATHS.labels)
     model = read_model_run()
-    candidates = find_candidates(labels, params, before=model["round"])
+    candidates = find_candidates(labels, log, params, before=model["round"])
     places = compose(candidates, params.select, params.queue, number=model["round"])
     check_roles(places, labels)
     rows = pd.DataFrame([_row(place) for place in places], columns=PER_FILM).assign(

@@ -6,20 +6,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lungal.errors import LungalError
-from lungal.params import Params, load_params
+from lungal.errors import ChangedParamsError, LungalError
+from lungal.params import Params, load_params, read_sections
 from lungal.paths import load_paths
 
 Item = TypeVar("Item")
+Content = TypeVar("Content")
 Report = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
-PATHS = load_paths(Path(__file__).resolve().parents[1] / "dvc.yaml")
+Afterwards = Callable[[], None]
+"""What a body leaves to be done once its work is sure to be recorded."""
+
+PIPELINE = Path(__file__).resolve().parents[1] / "dvc.yaml"
+PATHS = load_paths(PIPELINE)
 """The paths of dvc.yaml, relative to the project's root, which is where DVC runs a stage."""
 
 PARAMS = Path("params.yaml")
@@ -29,8 +35,15 @@ INTERRUPTED = 130
 logger = logging.getLogger(__name__)
 
 
-def run(stage: str, body: Callable[[Params], None]) -> int:
+def run(stage: str, body: Callable[[Params], Afterwards | None]) -> int:
     """Run a stage's body with the project's parameters.
+
+    DVC notes down the parameters as they are when the stage has ended. So if those that dvc.yaml
+    lists for it are others by then, it fails, and what it has done is not taken for theirs.
+
+    Args:
+        stage: its name in dvc.yaml.
+        body: does the work, and may return what is left to do if nothing has changed meanwhile.
 
     Returns:
         The exit code: 0; an error's own code, after one line `lungal <stage>: <message>` on
@@ -38,7 +51,11 @@ def run(stage: str, body: Callable[[Params], None]) -> int:
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     try:
-        body(load_params(PARAMS))
+        began = read_sections(PARAMS)
+        afterwards = body(load_params(PARAMS))
+        _refuse_changes(stage, began, read_sections(PARAMS))
+        if afterwards:
+            afterwards()
     except LungalError as error:
         sys.stderr.write(f"lungal {stage}: {error}\n")
         return error.exit_code
@@ -46,6 +63,19 @@ def run(stage: str, body: Callable[[Params], None]) -> int:
         sys.stderr.write(f"lungal {stage}: interrupted\n")
         return INTERRUPTED
     return 0
+
+
+def until_settled(read: Callable[[], Content], work: Callable[[Content], None]) -> None:
+    """Do work on what is read, and do it anew while that is no longer what is there.
+
+    DVC notes down a file's hash when the stage has ended. So what was written must rest on all
+    that came into the file meanwhile.
+    """
+    content = read()
+    work(content)
+    while (now := read()) != content:
+        content = now
+        work(content)
 
 
 @contextmanager
@@ -70,6 +100,23 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
         for done, item in enumerate(items, start=1):
             yield item
             report(done, total)
+
+
+def _refuse_changes(stage: str, began: dict[str, Any], ended: dict[str, Any]) -> None:
+    entry = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"][stage]
+    for key in entry.get("do", entry)["params"]:
+        name = key.replace("${profile}", str(began["profile"]))
+        if _value(began, name) != _value(ended, name):
+            raise ChangedParamsError(
+                f"{PARAMS}: {name} was changed while the stage ran: run `dvc repro` again"
+            )
+
+
+def _value(sections: dict[str, Any], name: str) -> Any:
+    value: Any = sections
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _sparse_log(what: str) -> Report:

@@ -18,7 +18,7 @@ from lungal.records import CLASSES
 from lungal.tracking import Run
 from lungal.tuning.winner import read_best
 from pipelines.round_run import round_run
-from pipelines.stage import PATHS, progress, run
+from pipelines.stage import PATHS, Afterwards, progress, run
 
 WORK = Path("models/.training/train")
 """Checkpoints of an unfinished training: not an output, so that DVC leaves it to a next attempt."""
@@ -26,13 +26,17 @@ WORK = Path("models/.training/train")
 LOADER = "lungal.detectors.tfod.infer:load_detector"
 
 
-def train(params: Params) -> None:
-    """Train with the tuned parameters, export the best checkpoint, log it all, register it."""
+def train(params: Params) -> Afterwards | None:
+    """Train with the tuned parameters, export the best checkpoint, log it all, register it.
+
+    Returns:
+        What throws the checkpoints away; with other parameters they would be needed again.
+    """
     tuned = read_best(PATHS.best)
     chief = is_chief(make_strategy())  # the very first thing: TF wants it before any other op
     if not chief:
         fit(params, tuned, on_step=lambda _step, _metrics: None)
-        return
+        return None
     with round_run("train", params) as tracked, tracked.system_metrics():
         tracked.log_params({"tuned": tuned.model_dump(mode="json")})
         with progress("train") as report:
@@ -45,6 +49,11 @@ def train(params: Params) -> None:
         tracked.log_metrics({"best_step": best["best_step"]} | _final(best), int(best["best_step"]))
         run_json = export(params, best, tracked.key)
         log_model(tracked, params, run_json)
+    return forget
+
+
+def forget() -> None:
+    """Throw away the checkpoints of a training that is finished."""
     shutil.rmtree(WORK, ignore_errors=True)
     with suppress(OSError):  # other stages may have something unfinished beside it
         WORK.parent.rmdir()

@@ -34,6 +34,7 @@ from lungal.params.films import SubsetParams as SubsetParams
 from lungal.params.project import Params as Params
 from lungal.params.project import Profile as Profile
 from lungal.params.project import load_params as load_params
+from lungal.params.project import read_sections as read_sections
 from lungal.params.section import Fraction as Fraction
 from lungal.params.section import Positive as Positive
 from lungal.params.section import Section as Section

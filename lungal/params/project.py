@@ -131,6 +131,21 @@ def load_params(path: Path) -> Params:
         UnknownNameError: if `profile` names none of `profiles`.
     """
     try:
+        params = Params.model_validate(read_sections(path))
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {_one_line(error)}") from None
+    if params.profile not in params.profiles:
+        raise UnknownNameError("profile", params.profile, params.profiles)
+    return params
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """Return the sections of params.yaml as they stand there, unchecked.
+
+    Raises:
+        ParamsError: if the file is missing, is not YAML, or holds no sections.
+    """
+    try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing; run from the root of a lungal project") from None
@@ -138,13 +153,7 @@ def load_params(path: Path) -> Params:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path} must hold sections, not {type(raw).__name__}")
-    try:
-        params = Params.model_validate(raw)
-    except ValidationError as error:
-        raise ParamsError(f"{path}: {_one_line(error)}") from None
-    if params.profile not in params.profiles:
-        raise UnknownNameError("profile", params.profile, params.profiles)
-    return params
+    return raw
 
 
 def _one_line(error: ValidationError) -> str:

@@ -296,3 +296,21 @@ def test_a_real_model_folder_is_all_that_the_real_detector_needs(
         assert np.isfinite(film.boxes).all()
         assert film.class_scores is not None
     assert sum(map(len, found)) > 0
+
+
+def test_folds_are_kept_if_a_parameter_changes_meanwhile(labels, workshop, monkeypatch, capsys):
+    text = Path("params.yaml").read_text()
+
+    def look_and_change(*seen):
+        set_profile(crossfit={"steps": 5})
+        return Eyes(*seen)
+
+    monkeypatch.setattr(crossfit, "load_detector", look_and_change)
+    assert crossfit.main() == 2
+    assert "profiles.demo.crossfit was changed" in capsys.readouterr().err
+    assert len(workshop.trained) == 3
+    Path("params.yaml").write_text(text)
+    monkeypatch.setattr(crossfit, "load_detector", Eyes)
+    assert crossfit.main() == 0
+    assert len(workshop.trained) == 3, "put back, nothing is trained again"
+    assert not leftovers()

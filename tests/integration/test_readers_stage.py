@@ -312,3 +312,18 @@ def test_the_status_counts_what_stands_and_survives_a_merge(notebook, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert f"{len(rows)} films chosen, {len(rows) // 2} not read yet" in shown
     assert f"{len(standing([*log, gone]))} readings stand in" in shown
+
+
+def test_a_reading_that_comes_in_while_readers_are_judged_is_judged_too(notebook, monkeypatch):
+    seen = read_log(PATHS.annotations)[0]
+    late = replace(seen, source_id="ls-1-late@saved", reader="reader-late")
+    drawn = readers.plots
+
+    def draw_then_pull(found):
+        append_log(PATHS.annotations, [late])
+        return drawn(found)
+
+    monkeypatch.setattr(readers, "plots", draw_then_pull)
+    run_stage(monkeypatch)
+    assert "reader-late" in summary()["readers"]
+    assert "reader-late" in (PATHS.readers_plots / "sensitivity.csv").read_text()

@@ -438,6 +438,18 @@ def test_neither_is_one_on_which_two_readers_agree(mixed):
     assert rereads() == set(doubted)
 
 
+def test_a_reading_that_comes_in_while_films_are_chosen_counts(mixed, monkeypatch):
+    _, doubted = mixed
+    composed = select.compose
+
+    def pull_then_compose(*given, **how):
+        append_log(PATHS.annotations, [read_again(doubted[0])])
+        return composed(*given, **how)
+
+    monkeypatch.setattr(select, "compose", pull_then_compose)
+    assert rereads() == {doubted[1]}
+
+
 def test_what_the_round_itself_brings_does_not_change_the_selection(mixed):
     _, doubted = mixed
     assert select.main() == 0
