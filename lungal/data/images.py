@@ -38,7 +38,10 @@ def decode(encoded: bytes, name: str) -> Pixels:
     if not _ends_whole(encoded):
         raise ImageError(f"{name}: no whole PNG or JPEG image")
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    except cv2.error:  # its header speaks of more pixels than OpenCV decodes
+        pixels = None
     if pixels is None:
         raise ImageError(f"{name}: cannot be decoded")
     if pixels.dtype == np.uint16:

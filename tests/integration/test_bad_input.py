@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def write_params(root: Path | None, tolerance: float = 0.02) -> None:
 def report() -> dict[str, object]:
     read: dict[str, object] = json.loads(PATHS.quarantine.read_text())
     return read
+
+
+def with_sides(png: bytes, side: int) -> bytes:
+    """A PNG whose header speaks of a square of another size."""
+    header = b"IHDR" + side.to_bytes(4) * 2 + png[24:29]
+    return png[:12] + header + zlib.crc32(header).to_bytes(4) + png[33:]
 
 
 def no_folder(root: Path) -> str:
@@ -131,11 +138,12 @@ def test_unfit_films_are_left_out_and_listed(project: Path, tmp_path: Path) -> N
         4: (encode_png(film_pixels(4, 512, 768)), "is 768x512 pixels; known: 1024x1024"),
         5: (b"", "no whole PNG or JPEG image"),
         6: (bytes(flipped), "cannot be decoded"),
+        7: (with_sides(whole, 40_000), "cannot be decoded"),
     }
     root = lay_out(
         tmp_path / "nih", {1: None, **{number: content for number, (content, _) in unfit.items()}}
     )
-    (root / "images" / f"{film_id(7)}.png").mkdir()
+    (root / "images" / f"{film_id(8)}.png").mkdir()
     write_params(root, tolerance=0.9)
     assert main() == 0
     assert list(read_manifest(PATHS.manifest).image_id) == [film_id(1)]
