@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.boxes import FloatArray
+from lungal.data.encoded import ends_whole, why_damaged
 from lungal.errors import ImageError
 
 Pixels = NDArray[np.uint8]
@@ -20,7 +21,7 @@ def read_pixels(path: Path) -> Pixels:
     16-bit films are scaled by 255/65535, so that the same film stored in 8 or 16 bits looks alike.
 
     Raises:
-        ImageError: if the file is missing, cut short or no image.
+        ImageError: if the file is missing, cut short, damaged or no image.
     """
     try:
         encoded = path.read_bytes()
@@ -33,9 +34,10 @@ def decode(encoded: bytes, name: str) -> Pixels:
     """Decode PNG or JPEG bytes to (H, W) uint8 grey; see read_pixels.
 
     Raises:
-        ImageError: naming `name`, if the bytes are no whole image.
+        ImageError: naming `name`, if the bytes are no whole image, or a damaged one.
     """
-    if not _ends_whole(encoded):
+    # OpenCV fills what is missing with grey and says nothing.
+    if not ends_whole(encoded):
         raise ImageError(f"{name}: no whole PNG or JPEG image")
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -44,6 +46,8 @@ def decode(encoded: bytes, name: str) -> Pixels:
         pixels = None
     if pixels is None:
         raise ImageError(f"{name}: cannot be decoded")
+    if damage := why_damaged(encoded):
+        raise ImageError(f"{name}: {damage}")
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
     if pixels.dtype != np.uint8:
@@ -52,30 +56,6 @@ def decode(encoded: bytes, name: str) -> Pixels:
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}[pixels.shape[2]]
         pixels = cv2.cvtColor(pixels, code)
     return np.ascontiguousarray(pixels)
-
-
-def _ends_whole(encoded: bytes) -> bool:
-    # libpng and libjpeg fill what is missing with grey and say nothing: look for the end marker.
-    if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND" in encoded[-64:]
-    return encoded.startswith(b"\xff\xd8") and b"\xff\xd9" in encoded[-1024:]
-
-
-def is_plain(encoded: bytes) -> bool:
-    """Say whether a PNG or JPEG stores one channel of 8 bits, read off its header.
-
-    PNG: bit depth and colour type of IHDR (PNG 3rd ed., 11.2.1). JPEG: precision and component
-    count of the frame header (ITU-T T.81, B.2.2).
-    """
-    if encoded.startswith(b"\x89PNG"):
-        return encoded[24:26] == b"\x08\x00"
-    at = 2
-    while at + 9 < len(encoded) and encoded[at] == 0xFF:
-        marker, length = encoded[at + 1], int.from_bytes(encoded[at + 2 : at + 4], "big")
-        if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):
-            return encoded[at + 4] == 8 and encoded[at + 9] == 1
-        at += 2 + length
-    return False
 
 
 def encode_png(pixels: Pixels) -> bytes:

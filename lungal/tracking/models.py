@@ -26,6 +26,7 @@ NEEDED = (
     "pyarrow",
     "pydantic",
     "pyyaml",
+    "simplejpeg",
     "tensorflow",
     "tf-keras",
 )

@@ -15,6 +15,7 @@ ADDRESSES = {
     "optuna": {"lungal/tuning", "lungal/tuning.py"},
     "label_studio_sdk": {"lungal/annotation/label_studio.py"},
     "cv2": {"lungal/data/images.py"},
+    "simplejpeg": {"lungal/data/encoded.py"},
     "jinja2": {"lungal/simulation/page.py"},
     "matplotlib": {
         "lungal/evaluation/campaign_figures.py",
@@ -68,4 +69,4 @@ def test_the_command_line_starts_without_the_heavy_frameworks():
         [sys.executable, "-c", code, *ADDRESSES, "dvc"], capture_output=True, text=True, check=True
     )
     loaded = ast.literal_eval(done.stdout)
-    assert not set(loaded) - {"cv2"}, loaded
+    assert not set(loaded) - {"cv2", "simplejpeg"}, loaded

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from nih_folder import film_id, film_pixels, lay_out, mass
 
-from lungal.data.images import encode_png
+from lungal.data.images import encode_jpeg, encode_png
 from lungal.data.manifest import read_manifest, read_truth
 from pipelines.ingest import main
 from pipelines.stage import PATHS
@@ -50,6 +50,15 @@ def with_sides(png: bytes, side: int) -> bytes:
     """A PNG whose header speaks of a square of another size."""
     header = b"IHDR" + side.to_bytes(4) * 2 + png[24:29]
     return png[:12] + header + zlib.crc32(header).to_bytes(4) + png[33:]
+
+
+DAMAGED = "is damaged: Corrupt JPEG data: premature end of data segment"
+
+
+def with_a_lost_sector(encoded: bytes) -> bytes:
+    """The same file with 512 bytes of zeros in its middle."""
+    middle = len(encoded) // 2
+    return encoded[:middle] + bytes(512) + encoded[middle + 512 :]
 
 
 def no_folder(root: Path) -> str:
@@ -139,11 +148,12 @@ def test_unfit_films_are_left_out_and_listed(project: Path, tmp_path: Path) -> N
         5: (b"", "no whole PNG or JPEG image"),
         6: (bytes(flipped), "cannot be decoded"),
         7: (with_sides(whole, 40_000), "cannot be decoded"),
+        8: (with_a_lost_sector(encode_jpeg(film_pixels(8))), DAMAGED),
     }
     root = lay_out(
         tmp_path / "nih", {1: None, **{number: content for number, (content, _) in unfit.items()}}
     )
-    (root / "images" / f"{film_id(8)}.png").mkdir()
+    (root / "images" / f"{film_id(9)}.png").mkdir()
     write_params(root, tolerance=0.9)
     assert main() == 0
     assert list(read_manifest(PATHS.manifest).image_id) == [film_id(1)]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from lungal.data.images import decode, encode_png, is_plain
+from lungal.data.encoded import is_plain
+from lungal.data.images import decode, encode_png
 from lungal.data.sources.box_file import SIDE
 from lungal.data.sources.survey import Film, Quarantined, Survey
 from lungal.errors import ImageError, QuarantineError
