@@ -102,6 +102,11 @@ def an_unreadable_csv(root: Path) -> str:
     return f"{box_file} cannot be read: Is a directory"
 
 
+def sums_that_are_no_text(root: Path) -> str:
+    (lay_out(root, {1: None}) / "SHA256SUMS").write_bytes(b"\xff")
+    return f"{root / 'SHA256SUMS'} cannot be read: it is not UTF-8 text"
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -113,6 +118,7 @@ def an_unreadable_csv(root: Path) -> str:
         other_images,
         a_csv_that_is_an_image,
         an_unreadable_csv,
+        sums_that_are_no_text,
     ],
 )
 def test_a_root_that_cannot_be_read_is_one_line_and_nothing_is_written(

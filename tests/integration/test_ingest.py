@@ -13,6 +13,7 @@ from PIL import Image
 from lungal.data.encoded import is_plain
 from lungal.data.images import decode, encode_jpeg, encode_png, read_pixels
 from lungal.data.manifest import read_manifest, read_truth
+from lungal.data.sources.checksums import sha256_of, write_sums
 from lungal.data.sources.intake import take_in
 from lungal.data.sources.nih import read_nih
 from lungal.params import Params, SubsetParams, load_params
@@ -100,6 +101,19 @@ def test_depths_palettes_and_channels_become_grey(project: Path, tmp_path: Path)
     assert report["quarantined_films"] == 0
     assert (PATHS.images / f"{film_id(5)}.png").read_bytes()[:4] == b"\x89PNG"
     assert not is_plain(colour)
+
+
+def test_a_film_that_is_no_longer_what_it_was_is_left_out(project: Path, tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "nih", dict.fromkeys(range(1, 5)))
+    paths = [root / "images" / f"{film_id(number)}.png" for number in range(1, 5)]
+    write_sums(root, {f"images/{path.name}": sha256_of(path) for path in paths[:3]})
+    for number in (2, 4):  # of the fourth nothing is known
+        paths[number - 1].write_bytes(encode_png(film_pixels(number + 10)))
+    ingest(params(root, tolerance=0.5))
+    assert list(read_manifest(PATHS.manifest).image_id) == [film_id(1), film_id(3), film_id(4)]
+    (left_out,) = json.loads(PATHS.quarantine.read_text())["quarantine"]
+    assert left_out["name"] == f"{film_id(2)}.png"
+    assert left_out["reason"] == "is no longer the file that SHA256SUMS names"
 
 
 @pytest.mark.parametrize(

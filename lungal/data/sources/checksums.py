@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lungal.data.files import whole_file
+from lungal.data.sources.csv_file import read_text
 
 FILE_NAME = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -18,11 +19,15 @@ def sha256_of(path: Path) -> str:
 
 
 def read_sums(root: Path) -> dict[str, str]:
-    """Return name to sum; none if there is no file. A line cut short by a kill is no line."""
+    """Return name to sum; none if there is no file. A line cut short by a kill is no line.
+
+    Raises:
+        SourceError: if the file cannot be read or is not text.
+    """
     path = root / FILE_NAME
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     matches = (LINE.fullmatch(line) for line in lines)
     return {match[2]: match[1] for match in matches if match}
 

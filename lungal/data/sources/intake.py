@@ -15,6 +15,7 @@ import pandas as pd
 from lungal.data.encoded import is_plain
 from lungal.data.images import decode, encode_png
 from lungal.data.sources.box_file import SIDE
+from lungal.data.sources.checksums import FILE_NAME
 from lungal.data.sources.survey import Film, Quarantined, Survey
 from lungal.errors import ImageError, QuarantineError
 from lungal.records import CLASSES, LabelledBox
@@ -162,6 +163,9 @@ def _take(film: Film, folder: Path | None) -> Stored | Quarantined:
         pixels = decode(encoded, film.path.name)
     except ImageError as error:
         return Quarantined("film", film.path.name, str(error).partition(": ")[2])
+    digest = hashlib.sha256(encoded).hexdigest()
+    if film.sha256 not in (None, digest):
+        return Quarantined("film", film.path.name, f"is no longer the file that {FILE_NAME} names")
     if pixels.shape != (SIDE, SIDE):
         height, width = pixels.shape
         reason = f"is {width}x{height} pixels; known: {SIDE}x{SIDE}"
@@ -172,6 +176,6 @@ def _take(film: Film, folder: Path | None) -> Stored | Quarantined:
     file_name = film.image_id + suffix
     if folder is not None:
         (folder / file_name).write_bytes(stored)
-    return Stored(
-        film, file_name, hashlib.sha256(stored).hexdigest(), hashlib.sha256(pixels.data).hexdigest()
-    )
+    if not plain:
+        digest = hashlib.sha256(stored).hexdigest()
+    return Stored(film, file_name, digest, hashlib.sha256(pixels.data).hexdigest())

@@ -3,6 +3,7 @@
     BBox_List_2017*.csv                 boxes of 880 films
     Data_Entry_2017*.csv                weak labels, view, sex and age of 112,120 films
     train_val_list*.txt, test_list*.txt the official lists; may be missing
+    SHA256SUMS                          what the files were when they arrived; may be missing
     truth_no_finding.txt                films that hold no finding for sure; phantoms have it
     **/<image_id>.png|.jpg|.jpeg        in any folder: NIH's own archives and mirrors differ
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungal.data.sources.box_file import IMAGE_ID, BoxFile, read_box_file
+from lungal.data.sources.checksums import read_sums
 from lungal.data.sources.csv_file import require_csv
 from lungal.data.sources.entries import UNLISTED, Entry, read_entries, read_lists, read_names
 from lungal.data.sources.survey import Film, OfficialSplit, Quarantined, Survey
@@ -55,7 +57,8 @@ def read_nih(root: Path, subset: SubsetParams) -> Survey:
             f"none of the {len(paths)} images under {root} has a box or is free of findings"
         )
     named = [image_id for image_id in wanted if IMAGE_ID.fullmatch(image_id)]
-    films = tuple(_film(image_id, paths[image_id], labels, lists) for image_id in named)
+    sums = {root / name: digest for name, digest in read_sums(root).items()}
+    films = tuple(_film(image_id, paths[image_id], labels, lists, sums) for image_id in named)
     return Survey(
         films=films,
         rows=labels.boxes.rows,
@@ -159,7 +162,13 @@ def walk_images(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _film(image_id: str, path: Path, labels: Labels, lists: Mapping[str, OfficialSplit]) -> Film:
+def _film(
+    image_id: str,
+    path: Path,
+    labels: Labels,
+    lists: Mapping[str, OfficialSplit],
+    sums: Mapping[Path, str],
+) -> Film:
     entry = labels.entries.get(image_id, UNLISTED)
     return Film(
         image_id=image_id,
@@ -170,4 +179,5 @@ def _film(image_id: str, path: Path, labels: Labels, lists: Mapping[str, Officia
         age=entry.age,
         official_split=lists.get(image_id),
         truth=() if image_id in labels.no_finding else labels.boxes.boxes.get(image_id),
+        sha256=sums.get(path),
     )

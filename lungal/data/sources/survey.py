@@ -32,6 +32,7 @@ class Film:
     age: int | None  # years
     official_split: OfficialSplit | None
     truth: tuple[LabelledBox, ...] | None  # () is known to hold no finding, None is not known
+    sha256: str | None = None  # of the file when it arrived, None is not known
 
     @property
     def patient_id(self) -> str:
