@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,14 +15,19 @@ from lungal.errors import ImageError
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
+QUARTER = 2**14
+"""Of the greys of 16 bits: films of 10, 12 and 14 bits end below."""
+
 
 def read_pixels(path: Path) -> Pixels:
     """Decode a PNG or JPEG of any depth, palette or channel count to (H, W) uint8 grey.
 
     16-bit films are scaled by 255/65535, so that the same film stored in 8 or 16 bits looks alike.
+    One whose greatest grey is below QUARTER was never stretched to 16 bits, and would be black.
 
     Raises:
-        ImageError: if the file is missing, cut short, damaged or no image.
+        ImageError: if the file is missing, cut short, damaged, no image, or a film of fewer bits
+            in 16.
     """
     try:
         encoded = path.read_bytes()
@@ -34,7 +40,8 @@ def decode(encoded: bytes, name: str) -> Pixels:
     """Decode PNG or JPEG bytes to (H, W) uint8 grey; see read_pixels.
 
     Raises:
-        ImageError: naming `name`, if the bytes are no whole image, or a damaged one.
+        ImageError: naming `name`, if the bytes are no whole image, a damaged one, or a film of
+            fewer bits in 16.
     """
     # OpenCV fills what is missing with grey and says nothing.
     if not ends_whole(encoded):
@@ -49,13 +56,24 @@ def decode(encoded: bytes, name: str) -> Pixels:
     if damage := why_damaged(encoded):
         raise ImageError(f"{name}: {damage}")
     if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+        pixels = cv2.convertScaleAbs(_filled(pixels, name), alpha=255 / 65535)
     if pixels.dtype != np.uint8:
         raise ImageError(f"{name}: pixels of type {pixels.dtype}; known: uint8, uint16")
     if pixels.ndim == 3:
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}[pixels.shape[2]]
         pixels = cv2.cvtColor(pixels, code)
     return np.ascontiguousarray(pixels)
+
+
+def _filled(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    colour = pixels if pixels.ndim == 2 else pixels[..., :3]  # a fourth channel is opacity
+    greatest = int(colour.max())
+    if greatest < QUARTER:
+        raise ImageError(
+            f"{name}: its greatest grey is {greatest} of 65535, as of a film of "
+            f"{greatest.bit_length()} bits: stretch its greys to 16 bits, or write it with 8"
+        )
+    return pixels
 
 
 def encode_png(pixels: Pixels) -> bytes:

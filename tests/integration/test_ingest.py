@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -114,6 +115,27 @@ def test_a_film_that_is_no_longer_what_it_was_is_left_out(project: Path, tmp_pat
     (left_out,) = json.loads(PATHS.quarantine.read_text())["quarantine"]
     assert left_out["name"] == f"{film_id(2)}.png"
     assert left_out["reason"] == "is no longer the file that SHA256SUMS names"
+
+
+@pytest.mark.parametrize(("bits", "fit"), [(10, False), (12, False), (14, False), (16, True)])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_film_of_fewer_bits_in_sixteen_is_left_out(
+    project: Path, tmp_path: Path, bits: int, fit: bool, channels: int
+) -> None:
+    # A dark film with one white spot, as a marker of the side is.
+    deep = np.full((SIDE, SIDE), 7, np.uint16)
+    deep[3, 4] = 2**bits - 1
+    if channels == 4:
+        deep = np.dstack([deep] * 3 + [np.full_like(deep, 65535)])
+    done, png = cv2.imencode(".png", deep)
+    assert done
+    root = lay_out(tmp_path / "nih", {1: None, 2: png.tobytes()})
+    ingest(params(root, tolerance=0.5))
+    left_out = json.loads(PATHS.quarantine.read_text())["quarantine"]
+    assert [bad["name"] for bad in left_out] == ([] if fit else [f"{film_id(2)}.png"])
+    for bad in left_out:
+        said = f"its greatest grey is {2**bits - 1} of 65535, as of a film of {bits} bits: "
+        assert bad["reason"] == said + "stretch its greys to 16 bits, or write it with 8"
 
 
 @pytest.mark.parametrize(
