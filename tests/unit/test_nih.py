@@ -49,6 +49,13 @@ def box_file(tmp_path: Path, *rows: str) -> Path:
     return path
 
 
+def test_a_box_file_without_a_header_does_not_lose_its_first_box(tmp_path: Path) -> None:
+    path = tmp_path / "BBox_List_2017.csv"
+    path.write_text(f"\n {MASS}\n00000002_000.png,Mass,1,1,9,9\n")
+    with pytest.raises(SourceError, match=r"line 2: 00000001_000\.png is a film's name, not a"):
+        read_box_file(path)
+
+
 def test_boxes_are_read_by_position_and_turned_to_corners(tmp_path: Path) -> None:
     read = read_box_file(box_file(tmp_path, MASS, "00000001_000.png,Infiltration,0,0,9,9,,,"))
     assert read.boxes["00000001_000"] == (

@@ -13,7 +13,7 @@ from pathlib import Path
 from lungal.boxes import clip, from_xywh, why_impossible
 from lungal.data.sources.csv_file import read_rows
 from lungal.data.sources.survey import Quarantined
-from lungal.errors import BoxError
+from lungal.errors import BoxError, SourceError
 from lungal.records import CLASSES, LabelledBox
 
 SIDE = 1024
@@ -45,13 +45,19 @@ def read_box_file(path: Path) -> BoxFile:
     A row that repeats another is left out too, but leaves no doubt about its film.
 
     Raises:
-        SourceError: if the file cannot be read.
+        SourceError: if the file cannot be read, or begins with a box.
     """
     boxes: dict[str, list[LabelledBox]] = defaultdict(list)
     unsure: set[str] = set()
     quarantine: list[Quarantined] = []
     rows = 0
-    for line, row in read_rows(path)[1:]:
+    (first, header), *boxed = read_rows(path)
+    if IMAGE_ID.fullmatch(Path(header[0].strip()).stem):
+        raise SourceError(
+            f"{path}, line {first}: {header[0].strip()} is a film's name, not a header such as "
+            "Image Index,Finding Label,x,y,width,height"
+        )
+    for line, row in boxed:
         rows += 1
         image_id = Path(row[0].strip()).stem
         try:
