@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -271,6 +272,37 @@ def test_a_csv_that_is_no_csv(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"Data_Entry_2017\.csv"):
         read_entries(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("BBox_List_2017.csv", "BBox_List_2017_old.csv"),
+        ("Data_Entry_2017_v2020.csv", "Data_Entry_2017_v2020 (1).csv"),
+        ("test_list.txt", "test_list_before.txt"),
+    ],
+)
+def test_of_a_file_and_its_copy_neither_wins_unseen(tmp_path: Path, name: str, copy: str) -> None:
+    root = lay_out(tmp_path / "nih")
+    (root / name).touch()
+    (root / copy).touch()
+    both = re.escape(", ".join(sorted([name, copy])))
+    with pytest.raises(SourceError, match=rf"{root} has 2 files .*, and must have one: {both}$"):
+        read_nih(root, EVERYTHING)
+
+
+def test_of_both_releases_the_second_is_read(tmp_path: Path) -> None:
+    root = lay_out(tmp_path / "nih")
+    for name in ("Data_Entry_2017.csv", "Data_Entry_2017_old.csv"):
+        (root / name).write_text("of no account")
+    assert film(read_nih(root, EVERYTHING), "00000001_000").age == 57
+
+
+@pytest.mark.parametrize("name", ["BBox_List_2017_Official_NIH.csv", "BBox_List_2017 (2).csv"])
+def test_a_single_file_may_have_more_to_its_name(tmp_path: Path, name: str) -> None:
+    root = lay_out(tmp_path / "nih")
+    (root / "BBox_List_2017.csv").rename(root / name)
+    assert len(read_nih(root, EVERYTHING).films) == 3
 
 
 @pytest.mark.nih

@@ -1,25 +1,45 @@
 """CSV and list files of a source folder, with errors that name the file."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from lungal.errors import SourceError
 
+BOXES = ("BBox_List_2017*.csv",)
+ENTRIES = ("Data_Entry_2017_v2020*.csv", "Data_Entry_2017*.csv")
+"""NIH's second release, and the first."""
+TRAIN_VAL = ("train_val_list*.txt",)
+TEST = ("test_list*.txt",)
 
-def find_csv(root: Path, pattern: str) -> Path | None:
-    """Return the file of root that matches; of several the last by name, so v2020 over none."""
-    return max(root.glob(pattern), default=None)
 
-
-def require_csv(root: Path, pattern: str) -> Path:
-    """Return the file of root that matches.
+def find_csv(root: Path, patterns: Sequence[str]) -> Path | None:
+    """Return the file of root that matches the first of the patterns that any file matches.
 
     Raises:
-        SourceError: saying what was looked for and where.
+        SourceError: naming the files, if several match it: which of them counts nobody knows.
     """
-    path = find_csv(root, pattern)
+    for pattern in patterns:
+        found = sorted(root.glob(pattern))
+        if len(found) > 1:
+            raise SourceError(
+                f"{root} has {len(found)} files {pattern}, and must have one: "
+                f"{', '.join(path.name for path in found)}"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def require_csv(root: Path, patterns: Sequence[str]) -> Path:
+    """Return the file of root that matches, as find_csv.
+
+    Raises:
+        SourceError: saying what was looked for and where, or naming the files if several match.
+    """
+    path = find_csv(root, patterns)
     if path is None:
-        raise SourceError(f"no {pattern} in {root}")
+        raise SourceError(f"no {patterns[-1]} in {root}")
     return path
 
 

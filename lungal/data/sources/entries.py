@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungal.data.sources.box_file import ALIASES
-from lungal.data.sources.csv_file import find_csv, read_rows, read_text
+from lungal.data.sources.csv_file import TEST, TRAIN_VAL, find_csv, read_rows, read_text
 from lungal.data.sources.survey import OfficialSplit, patient_of
 from lungal.errors import LeakError, SourceError
 
@@ -80,9 +80,9 @@ def read_lists(root: Path) -> dict[str, OfficialSplit]:
 
     Raises:
         LeakError: naming the patient who is on both.
-        SourceError: if a list cannot be read.
+        SourceError: if a list cannot be read, or there are several of one.
     """
-    train_val, test = (_read_list(root, name) for name in ("train_val_list", "test_list"))
+    train_val, test = (_read_list(root, patterns) for patterns in (TRAIN_VAL, TEST))
     both = {patient_of(film) for film in train_val} & {patient_of(film) for film in test}
     if both:
         more = f" (and {len(both) - 1} more)" if len(both) > 1 else ""
@@ -99,6 +99,6 @@ def read_names(path: Path) -> list[str]:
     return [Path(line).stem for line in read_text(path).split()]
 
 
-def _read_list(root: Path, name: str) -> list[str]:
-    path = find_csv(root, f"{name}*.txt")
+def _read_list(root: Path, patterns: Sequence[str]) -> list[str]:
+    path = find_csv(root, patterns)
     return [] if path is None else read_names(path)

@@ -15,7 +15,7 @@ from typing import Protocol
 from lungal.data.files import whole_file
 from lungal.data.images import read_pixels
 from lungal.data.sources.checksums import append_sum, read_sums, sha256_of, write_sums
-from lungal.data.sources.csv_file import find_csv
+from lungal.data.sources.csv_file import BOXES, ENTRIES, TEST, TRAIN_VAL, find_csv
 from lungal.data.sources.nih import choose, read_labels, walk_images
 from lungal.errors import ImageError, ServerError
 from lungal.params import SubsetParams
@@ -23,10 +23,10 @@ from lungal.params import SubsetParams
 WORKERS = 4
 
 LABELS = {
-    "BBox_List_2017.csv": "BBox_List_2017*.csv",
-    "Data_Entry_2017.csv": "Data_Entry_2017*.csv",
-    "train_val_list.txt": "train_val_list*.txt",
-    "test_list.txt": "test_list*.txt",
+    "BBox_List_2017.csv": BOXES,
+    "Data_Entry_2017.csv": ENTRIES,
+    "train_val_list.txt": TRAIN_VAL,
+    "test_list.txt": TEST,
 }
 """The text files, and what also counts as having them."""
 
@@ -97,10 +97,11 @@ def fetch_nih(
     Raises:
         ServerError: if a file cannot be had, or an image arrives that cannot be decoded; what
             has arrived by then is kept.
+        SourceError: if one of the text files is there several times.
     """
     root.mkdir(parents=True, exist_ok=True)
     write_sums(root, read_sums(root))  # mends a line that a kill has cut
-    files = [_File(name, find_csv(root, glob) or root / name) for name, glob in LABELS.items()]
+    files = [_File(name, find_csv(root, like) or root / name) for name, like in LABELS.items()]
     first = _bring_all(root, files, remote, None)
     labels = read_labels(root)
     here = {path.stem: path for path in walk_images(root)}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lungal.data.sources.box_file import IMAGE_ID, BoxFile, read_box_file
 from lungal.data.sources.checksums import read_sums
-from lungal.data.sources.csv_file import require_csv
+from lungal.data.sources.csv_file import BOXES, ENTRIES, require_csv
 from lungal.data.sources.entries import UNLISTED, Entry, read_entries, read_lists, read_names
 from lungal.data.sources.survey import Film, OfficialSplit, Quarantined, Survey
 from lungal.errors import SourceError
@@ -90,12 +90,12 @@ def read_labels(root: Path) -> Labels:
     """Read the text files of a folder.
 
     Raises:
-        SourceError: if the folder or a file is missing or unreadable.
+        SourceError: if the folder or a file is missing, unreadable or there several times.
     """
     if not root.is_dir():
         raise SourceError(f"no NIH folder at {root}: no such directory")
-    boxes = read_box_file(require_csv(root, "BBox_List_2017*.csv"))
-    entries = read_entries(require_csv(root, "Data_Entry_2017*.csv"))
+    boxes = read_box_file(require_csv(root, BOXES))
+    entries = read_entries(require_csv(root, ENTRIES))
     stated = root / NO_FINDING_FILE
     if stated.exists():
         free = frozenset(read_names(stated))
