@@ -124,7 +124,8 @@ def test_ages_of_both_releases(text: str, years: int | None) -> None:
 @pytest.mark.parametrize(
     ("text", "findings"),
     [("No Finding", ()), ("", None), ("Mass|Infiltration", ("Mass", "Infiltrate")),
-     ("Pleural_Thickening", ("Pleural_Thickening",)), ("No Finding|Mass", None)],
+     ("Pleural_Thickening", ("Pleural_Thickening",)), ("No Finding|Mass", None),
+     ("Mass | Infiltration", ("Mass", "Infiltrate")), ("No Finding |", ()), (" | ", None)],
 )  # fmt: skip
 def test_findings_are_canonical(text: str, findings: tuple[str, ...] | None) -> None:
     assert parse_findings(text) == findings
@@ -154,6 +155,23 @@ def test_truth_is_boxes_or_no_finding_or_not_known(tmp_path: Path) -> None:
     assert film(survey, "00000002_000").truth == ()
     assert film(survey, "00000003_000").truth is None
     assert film(survey, "00000003_000").patient_id == "00000003"
+
+
+def test_rows_that_contradict_each_other_leave_open_what_they_disagree_on(tmp_path: Path) -> None:
+    rows = [
+        "00000001_000.png,Mass,0,1,57,M,PA,2682,2749,0.143,0.143",
+        "00000002_000.png,No Finding,0,2,80,F,AP,2500,2048,0.171,0.171",
+        "00000002_000.png,Mass,0,2,80,F,PA,2500,2048,0.171,0.171",
+        "00000002_000.png,No Finding,0,2,80,F,AP,2500,2048,0.171,0.171",
+        "00000003_000.png,No Finding,0,3,41,F,PA,2500,2048,0.168,0.168",
+        "00000003_000.png,No Finding,7,3,41,F,PA,2500,2048,0.168,0.168",  # a number of no account
+    ]
+    survey = read_nih(lay_out(tmp_path / "nih", entries=rows), EVERYTHING)
+    open_now = film(survey, "00000002_000")
+    assert (open_now.findings, open_now.truth, open_now.view) == (None, None, None)
+    assert (open_now.sex, open_now.age) == ("F", 80)
+    assert film(survey, "00000003_000").truth == ()
+    assert survey.counts["films_with_contradicting_rows"] == 1
 
 
 def test_what_is_named_but_absent_is_counted(tmp_path: Path) -> None:

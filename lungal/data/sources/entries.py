@@ -23,6 +23,7 @@ class Entry:
     view: str | None
     sex: str | None
     age: int | None  # years
+    contradicted: bool = False  # by another row for the film; what they disagree on is not known
 
 
 UNLISTED = Entry(None, None, None, None)
@@ -32,7 +33,8 @@ UNLISTED = Entry(None, None, None, None)
 def read_entries(path: Path) -> dict[str, Entry]:
     """Return the entries by image_id.
 
-    Both releases are read: ages as `058Y`, `011M` or `57`, rows with or without a last comma.
+    Both releases are read: ages as `058Y`, `011M` or `57`, rows with or without a last comma. Of
+    several rows for a film that counts on which they agree.
 
     Raises:
         SourceError: if the file cannot be read or lacks the columns of names and findings.
@@ -47,20 +49,34 @@ def read_entries(path: Path) -> dict[str, Entry]:
         index = column.get(name, len(row))
         return row[index].strip() if index < len(row) else ""
 
-    return {
-        Path(field(row, "Image Index")).stem: Entry(
+    entries: dict[str, Entry] = {}
+    for _, row in rows:
+        image_id = Path(field(row, "Image Index")).stem
+        entry = Entry(
             findings=parse_findings(field(row, "Finding Labels")),
             view=field(row, "View Position") or None,
             sex=field(row, "Patient Gender") or None,
             age=parse_age(field(row, "Patient Age")),
         )
-        for _, row in rows
-    }
+        earlier = entries.get(image_id, entry)
+        entries[image_id] = entry if earlier == entry else _agreed(earlier, entry)
+    return entries
+
+
+def _agreed(one: Entry, other: Entry) -> Entry:
+    return Entry(
+        findings=one.findings if one.findings == other.findings else None,
+        view=one.view if one.view == other.view else None,
+        sex=one.sex if one.sex == other.sex else None,
+        age=one.age if one.age == other.age else None,
+        contradicted=True,
+    )
 
 
 def parse_findings(text: str) -> tuple[str, ...] | None:
     """Return canonical names of `Mass|Infiltration`; () for No Finding; None if unclear."""
-    names = tuple(ALIASES.get(name, name) for name in text.split("|") if name)
+    stripped = (name.strip() for name in text.split("|"))
+    names = tuple(ALIASES.get(name, name) for name in stripped if name)
     if names == (NO_FINDING,):
         return ()
     return None if not names or NO_FINDING in names else names

@@ -79,6 +79,9 @@ def read_nih(root: Path, subset: SubsetParams) -> Survey:
             "films_listed_but_absent": len(labels.entries.keys() - paths.keys()),
             "boxed_films_absent": len(labels.boxes.films - paths.keys()),
             "films_not_listed": sum(film.image_id not in labels.entries for film in films),
+            "films_with_contradicting_rows": sum(
+                labels.entries.get(film.image_id, UNLISTED).contradicted for film in films
+            ),
             "films_unsure_for_a_bad_box": sum(
                 film.image_id in labels.boxes.unsure for film in films
             ),
