@@ -118,11 +118,25 @@ def why_impossible(box: ArrayLike, width: int, height: int, slack: float = 1.0) 
         height: of the film, pixels.
         slack: how many pixels beyond the edge count as rounding, not as an error.
     """
+    if reason := why_no_box(box):
+        return reason
+    x1, y1, x2, y2 = (float(v) for v in np.asarray(box, np.float64).reshape(4))
+    if x1 < -slack or y1 < -slack or x2 > width + slack or y2 > height + slack:
+        return f"lies outside the {width}x{height} film"
+    if not area(clip(np.reshape(box, (1, 4)), width, height))[0]:
+        return f"has no area on the {width}x{height} film"
+    return None
+
+
+def why_no_box(box: ArrayLike) -> str | None:
+    """Say why four numbers are no box, wherever a film's edges may be, or None if they are one.
+
+    Args:
+        box: (4,) any unit, xyxy.
+    """
     x1, y1, x2, y2 = (float(v) for v in np.asarray(box, np.float64).reshape(4))
     if not np.isfinite([x1, y1, x2, y2]).all():
         return "a coordinate is not a finite number"
     if x2 <= x1 or y2 <= y1:
         return "has no area"
-    if x1 < -slack or y1 < -slack or x2 > width + slack or y2 > height + slack:
-        return f"lies outside the {width}x{height} film"
     return None

@@ -64,6 +64,9 @@ def test_each_convention_by_hand():
         ((20, 0, 10, 10), "no area"),
         ((-2, 0, 10, 10), "outside"),
         ((0, 0, 10, 1030), "outside"),
+        ((1024, 10, 1025, 30), "no area on the 1024x1024 film"),  # but for rounding
+        ((10, -1, 30, 0), "no area on the 1024x1024 film"),
+        ((500.000001, 10, 500.000002, 30), "no area on the 1024x1024 film"),  # as float32
     ],
 )
 def test_impossible_boxes_are_named(box, why):

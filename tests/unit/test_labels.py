@@ -266,6 +266,9 @@ def test_a_box_beyond_the_film_is_refused_and_a_rounding_pixel_is_cut(manifest, 
     labels = make_labels(manifest, splits, TRUTH, [rounded], FOUR, READING)
     (kept,) = row(labels, IDS[10])["boxes"]
     assert (kept["x1"], kept["x2"]) == (0, 100)
+    nothing_left = reading(IDS[10], boxes=(LabelledBox("Mass", 100, 10, 101, 50),))
+    with pytest.raises(AnnotationError, match="no area on the 100x80 film"):
+        make_labels(manifest, splits, TRUTH, [nothing_left], FOUR, READING)
 
 
 def test_splits_of_another_manifest_are_refused(manifest, splits):

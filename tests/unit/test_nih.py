@@ -74,6 +74,8 @@ def test_boxes_are_read_by_position_and_turned_to_corners(tmp_path: Path) -> Non
         ("00000001_000.png,Mass,-5,0,50,50", "outside"),
         ("00000001_000.png,Mass,10,10,0,50", "no area"),
         ("00000001_000.png,Mass,10,10,-4,50", "no area"),
+        ("00000001_000.png,Mass,1024,10,1,20", "has no area on the 1024x1024 film"),
+        ("00000001_000.png,Mass,10,-1,20,1", "has no area on the 1024x1024 film"),
         ("00000001_000.png,Mass,nan,10,4,50", "not a finite number"),
         ("00000001_000.png,Mass,10,10,inf,50", "not a finite number"),
         ("00000001_000.png,Mass,ten,10,4,50", "'ten' is not a number"),

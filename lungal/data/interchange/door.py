@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from lungal.boxes import why_impossible
+from lungal.boxes import why_no_box
 from lungal.data.interchange.film import XYXY, FoundBox, FoundFilm, Size
 from lungal.data.sources.box_file import ALIASES
 from lungal.errors import AnnotationError
@@ -109,8 +109,8 @@ def _check_size(was: Size, size: Size, *, rescale: bool) -> None:
 def _check(box: FoundBox) -> None:
     if _canonical(box) not in CLASSES:
         raise AnnotationError(f"unknown finding {box.label!r}; known: {', '.join(CLASSES)}")
-    # Whatever its place: what is no box is not mended by cutting it to the film.
-    if reason := why_impossible(box.xyxy, 1, 1, slack=float("inf")):
+    # What is no box is not mended by cutting it to the film.
+    if reason := why_no_box(box.xyxy):
         raise AnnotationError(f"the {_canonical(box)} box {box.xyxy} {reason}")
 
 
