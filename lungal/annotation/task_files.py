@@ -6,6 +6,7 @@ readers may see is a matter of lungal.annotation.tasks.
 
 import json
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,7 @@ from lungal.data.interchange.film import (
     Size,
     Unfit,
     label_files,
+    number,
     numbers,
     read_text,
     stated_size,
@@ -118,7 +120,7 @@ def _found(where: str, film: str, annotation: Json) -> FoundFilm:
     ):
         raise AnnotationError("its result is not a list of regions")
     verdict, boxes = _verdict(regions)
-    at, seconds, ids = annotation.get("updated_at"), annotation.get("lead_time"), _box_ids(regions)
+    at, ids = annotation.get("updated_at"), _box_ids(regions)
     return FoundFilm(
         where,
         film,
@@ -128,9 +130,18 @@ def _found(where: str, film: str, annotation: Json) -> FoundFilm:
         verdict=verdict,
         reader=_reader(annotation.get("completed_by")),
         at=at if isinstance(at, str) else None,
-        seconds=round(max(float(seconds), 0), 3) if isinstance(seconds, (int, float)) else None,
+        seconds=_seconds(annotation.get("lead_time")),
         comment=_text([region for region in regions if region.get("id") not in ids]),
     )
+
+
+def _seconds(lead_time: Any) -> float | None:
+    if not isinstance(lead_time, (int, float)):
+        return None
+    seconds = number(lead_time, "its lead_time")
+    if not isfinite(seconds):
+        raise AnnotationError(f"its lead_time is {lead_time}, not a number of seconds")
+    return round(max(seconds, 0), 3)
 
 
 def _verdict(regions: Sequence[Json]) -> tuple[Verdict | None, tuple[FoundBox, ...]]:
@@ -159,7 +170,7 @@ def _choices(regions: Sequence[Json], box_ids: Sequence[Any]) -> set[str]:
         str(choice)
         for region in regions
         if region.get("type") == "choices" and region.get("id") not in box_ids
-        for choice in region["value"].get("choices") or ()
+        for choice in _listed(region["value"], "choices")
     }
     if unknown := chosen - set(CHOICE_KEYS):
         raise AnnotationError(f"has the verdict {min(unknown)!r}; known: {', '.join(CHOICE_KEYS)}")
@@ -190,7 +201,7 @@ def _shares(value: Json) -> XYXY:
 def _confidence(asides: Sequence[Json]) -> Confidence | None:
     for region in asides:
         if region.get("from_name") == CONFIDENCE:
-            for choice in region["value"].get("choices") or ():
+            for choice in _listed(region["value"], "choices"):
                 return CONFIDENCES.get(str(choice).lower())
     return None
 
@@ -200,9 +211,18 @@ def _text(regions: Sequence[Json]) -> str | None:
         str(text)
         for region in regions
         if region.get("type") == "textarea"
-        for text in region["value"].get("text") or ()
+        for text in _listed(region["value"], "text")
     ]
     return "\n".join(texts) or None
+
+
+def _listed(value: Json, name: str) -> list[Any]:
+    said = value.get(name)
+    if isinstance(said, str):
+        return [said]
+    if not isinstance(said, list | None):
+        raise AnnotationError(f"its {name!r} is {said!r}, not a list")
+    return said or []
 
 
 def _size(regions: Sequence[Json]) -> Size | None:

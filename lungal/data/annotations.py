@@ -42,7 +42,7 @@ def append_log(path: Path, annotations: Iterable[Annotation]) -> int:
         AnnotationError: if the log or a new event cannot be trusted, or a known source_id comes
             back with another content.
     """
-    events = [_checked(event) for event in annotations]
+    events = [checked(event) for event in annotations]
 
     def pick(log: list[Annotation]) -> list[str]:
         known = by_source(log)
@@ -57,8 +57,12 @@ def current_round(log: Iterable[Annotation]) -> int:
     return 1 + max((event.round for event in log if event.verdict not in NOT_READ), default=0)
 
 
-def _checked(event: Annotation) -> Annotation:
-    # What is appended must be readable, and compare equal to what is read.
+def checked(event: Annotation) -> Annotation:
+    """Return an event as it will be read from the log, equal to what is read.
+
+    Raises:
+        AnnotationError: if the log cannot hold it.
+    """
     try:
         return from_json(to_json(event))
     except AnnotationError as error:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from lungal.annotation.readings import utc
-from lungal.data.annotations import current_round, to_json
+from lungal.data.annotations import checked, current_round, to_json
 from lungal.data.interchange.door import admit, match_film
 from lungal.data.interchange.film import Found, FoundFilm, Size, Unfit
 from lungal.errors import AnnotationError
@@ -83,7 +83,8 @@ class Importer:
                 try:
                     said = self._check(film, number)
                     threads[said.event.thread].append(said)
-                except AnnotationError as error:
+                except (AnnotationError, UnicodeEncodeError) as error:
+                    # JSON may hold half of a surrogate pair, which is no text.
                     refused.append(Unfit(film.where, str(error)))
         new, known, older, cut = [], 0, 0, 0
         for thread, voices in threads.items():
@@ -124,6 +125,7 @@ class Importer:
             role="import",
             comment=found.comment,
         )
+        checked(event)
         return _Said(_named(event, event.at), found.where, found.at is not None, admitted.cut)
 
     def _film(self, found: FoundFilm) -> tuple[str, Target]:

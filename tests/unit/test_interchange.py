@@ -17,6 +17,7 @@ from globox import AnnotationSet, BoundingBox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.data.annotations import append_log, read_log
 from lungal.data.interchange.door import admit, match_film
 from lungal.data.interchange.film import Format, FoundBox, FoundFilm, LabelledFilm, Unfit
@@ -401,6 +402,11 @@ def choice(text, name="s"):
     return {"id": name, "from_name": "study", "type": "choices", "value": {"choices": [text]}}
 
 
+def aside(kind, said, name="s"):
+    value = {"choices" if kind == "choices" else "text": said}
+    return {"id": name, "type": kind, "value": value}
+
+
 VOC_HEAD = "<annotation><filename>f.png</filename><size><width>9</width><height>9</height></size>"
 
 
@@ -421,6 +427,7 @@ VOC_HEAD = "<annotation><filename>f.png</filename><size><width>9</width><height>
             "1.5 x 9 pixels",
         ),
         (Format.COCO, coco_box(image_id=3), "image 3, which the file does not list"),
+        (Format.COCO, coco_box(image_id=[1]), r"box 7 is on image \[1\], which is no number"),
         (Format.COCO, coco_box(category_id=9), "category 9, not in the file"),
         (Format.COCO, coco_box(bbox=[1, 2, 3]), r"\[1, 2, 3\], not x, y, width, height"),
         (Format.COCO, coco_box(bbox=[1, 2, "a", 3]), "width is 'a', not a number"),
@@ -456,6 +463,17 @@ VOC_HEAD = "<annotation><filename>f.png</filename><size><width>9</width><height>
         (Format.LABEL_STUDIO, task([region(x=None)]), "x is None"),
         (Format.LABEL_STUDIO, task([choice("Perhaps")]), "verdict 'Perhaps'; known: No finding"),
         (Format.LABEL_STUDIO, task([region(), choice("No finding")]), "but holds 1 boxes"),
+        (Format.LABEL_STUDIO, task([aside("choices", 5)]), "its 'choices' is 5, not a list"),
+        (Format.LABEL_STUDIO, task([aside("textarea", True)]), "its 'text' is True, not a list"),
+        (
+            Format.LABEL_STUDIO,
+            task([region(), aside("textarea", {}, "a")]),
+            "its 'text' is {}, not a list",
+        ),
+        (Format.LABEL_STUDIO, task([], lead_time=math.nan), "lead_time is nan, not a number of"),
+        (Format.LABEL_STUDIO, task([], lead_time=math.inf), "lead_time is inf, not a number of"),
+        (Format.LABEL_STUDIO, task([], lead_time=10**400), "its lead_time is 1000.*, not a number"),
+        (Format.LABEL_STUDIO, task([], lead_time=True), "its lead_time is True, not a number"),
         (Format.LABEL_STUDIO, task([choice("Finding present")]), "but holds no box"),
         (
             Format.LABEL_STUDIO,
@@ -480,6 +498,18 @@ def test_what_is_malformed_is_named_and_stops_no_other(form, text, reason, tmp_p
     assert unfit[0].where.startswith(str(bad))
     with pytest.raises(AnnotationError, match=reason):
         raise AnnotationError(unfit[0].reason)
+
+
+def test_no_film_of_a_file_is_empty_that_may_hold_a_box_of_no_film(tmp_path):
+    (tmp_path / "labels.json").write_text(coco_box(image_id=None))
+    (found,) = READERS[Format.COCO](tmp_path)
+    assert isinstance(found, Unfit)
+
+
+def test_numbers_of_images_may_be_written_as_fractions(tmp_path):
+    (tmp_path / "labels.json").write_text(coco_box(image_id=1.0))
+    (found,) = READERS[Format.COCO](tmp_path)
+    assert len(found.boxes) == 1
 
 
 def test_files_that_are_not_text_are_unfit(tmp_path):
@@ -529,6 +559,13 @@ def test_label_studio_tells_reader_time_verdict_and_asides(tmp_path):
     assert found.boxes == (FoundBox("Mass", (0.1, 0.1, 0.3, 0.3), "high", "old scar?"),)
 
 
+@pytest.mark.parametrize("said", ["a scar", ["a scar"]])
+def test_a_comment_is_a_list_of_texts_or_a_text(said, tmp_path):
+    (tmp_path / "tasks.json").write_text(task([aside("textarea", said)]))
+    (found,) = READERS[Format.LABEL_STUDIO](tmp_path)
+    assert found.comment == "a scar"
+
+
 def test_label_studios_skips_and_unread_tasks_say_nothing(tmp_path):
     unread = {"id": 2, "data": {"image": f"{OTHER}.png"}, "annotations": [], "predictions": [{}]}
     skipped = json.loads(task([], was_cancelled=True))
@@ -566,6 +603,75 @@ def test_an_import_is_an_event_of_the_log(tmp_path):
     assert (finding.verdict, empty.verdict, empty.boxes) == ("finding", "no_finding", ())
     assert finding.at == "2026-11-23T10:00:00.000000Z"
     assert finding.boxes == (LabelledBox("Mass", 10.0, 20.0, 30.0, 40.0),)
+
+
+HALF = "\ud800"
+"""Of a surrogate pair: JSON may hold it, and no file."""
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"comment": HALF},
+        {"reader": HALF},
+        {"seconds": math.nan},
+        {"seconds": -1.0},
+        {"boxes": (FoundBox("Mass", (10, 20, 30, 40), comment=HALF),)},
+    ],
+)
+@pytest.mark.parametrize("name_reader", [str, Pseudonyms(b"a key that is long enough").reader])
+def test_what_the_log_cannot_hold_refuses_its_film_and_no_other(bad, name_reader, tmp_path):
+    films = [replace(said(), **bad), said(OTHER, where="b.xml")]
+    report = importer(name_reader=name_reader).compare(films, [])
+    assert [film.where for film in report.refused] == ["a.xml"]
+    assert "\n" not in report.refused[0].reason.encode().decode()
+    assert append_log(tmp_path / "log.jsonl", report.new) == 1
+    assert [event.image_id for event in read_log(tmp_path / "log.jsonl")] == [OTHER]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just(HALF),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+def paths_in(document, path=()):
+    yield path
+    if isinstance(document, dict | list):
+        inner = document.items() if isinstance(document, dict) else enumerate(document)
+        for key, value in inner:
+            yield from paths_in(value, (*path, key))
+
+
+def with_another(document, path, value):
+    if not path:
+        return value
+    copy = document.copy()
+    copy[path[0]] = with_another(document[path[0]], path[1:], value)
+    return copy
+
+
+FULL_TASK = task(
+    [region(), aside("choices", ["high"], "a"), aside("textarea", ["scar"]), choice("No finding")],
+    completed_by={"id": 3, "email": "ann@clinic.example"},
+    updated_at="2026-11-20T10:00:00Z",
+    lead_time=12.5,
+).replace("No finding", "Finding present")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [(Format.COCO, coco()), (Format.LABEL_STUDIO, FULL_TASK)]
+)
+@given(data=st.data())
+def test_whatever_stands_at_one_place_of_a_file_ends_no_import(form, text, data):
+    whole = json.loads(text)
+    path = data.draw(st.sampled_from(list(paths_in(whole))))
+    bad = with_another(whole, path, data.draw(JSON))
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "labels.json").write_text(json.dumps(bad))
+        report = importer(form=form).compare(READERS[form](Path(folder)), [])
+        append_log(Path(folder) / "log.jsonl", report.new)
 
 
 def test_importing_twice_adds_nothing_and_an_edit_adds_a_later_event(tmp_path):

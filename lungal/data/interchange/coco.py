@@ -77,9 +77,12 @@ def _read(file: Path) -> Iterator[Found]:
     document = _document(file)
     images = {_id(image): image for image in document["images"]}
     names = {_id(category): category.get("name") for category in document["categories"]}
-    boxes: dict[int | str, list[Json]] = defaultdict(list)
+    boxes: dict[float | str, list[Json]] = defaultdict(list)
     for box in document["annotations"]:
         number = box.get("image_id")
+        if not isinstance(number, (int, float, str)):
+            # Any film of the file may lack this box.
+            raise AnnotationError(f"box {box.get('id')} is on image {number!r}, which is no number")
         if number in images:
             boxes[number].append(box)
         else:
