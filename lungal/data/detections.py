@@ -4,8 +4,8 @@ Boxes go from numpy to Arrow and back as whole buffers: a pool of 100,000 films 
 boxes each would be forty million Python numbers otherwise.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,44 @@ DETECTIONS = pa.schema(
 )
 
 
+GROUP = 2000
+"""Films that are written together; with a hundred boxes each they are some eighty megabytes."""
+
+
 def write_detections(path: Path, detections: Iterable[Detections]) -> None:
     """Write detections, sorted by image_id; the same films in any order give the same bytes.
+
+    Films that come sorted are written as they pass. Others are all in memory at once.
 
     Raises:
         DetectorError: if a film is there twice, its arrays are not equally long, or two films'
             embeddings are not.
     """
-    films = sorted(detections, key=lambda film: film.image_id)
-    _check(films)
+    coming = iter(detections)
+    with whole_file(path) as temporary:
+        if unsorted := _write_sorted(temporary, coming):
+            films = [*read_detections(temporary), *unsorted, *coming]
+            _write_sorted(temporary, iter(sorted(films, key=lambda film: film.image_id)))
+
+
+def _write_sorted(path: Path, films: Iterator[Detections]) -> list[Detections]:
+    """Write films group by group; stop at the first group that is not sorted, and return it."""
+    last: list[Detections] = []
+    shapes: set[tuple[int, ...]] = set()
+    with pq.ParquetWriter(path, DETECTIONS, compression="zstd") as writer:
+        group = list(islice(films, GROUP))
+        while True:
+            following = [*last, *group]
+            if any(one.image_id > next_one.image_id for one, next_one in pairwise(following)):
+                return group
+            _check(following, shapes)
+            writer.write_table(_tabulate(group))
+            last, group = group[-1:], list(islice(films, GROUP))
+            if not group:
+                return []
+
+
+def _tabulate(films: Sequence[Detections]) -> pa.Table:
     columns = [
         pa.array([film.image_id for film in films], pa.string()),
         _matrices([as_boxes(film.boxes) for film in films]),
@@ -48,8 +77,7 @@ def write_detections(path: Path, detections: Iterable[Detections]) -> None:
         _matrices([film.class_scores for film in films]),
         _vectors([film.embedding for film in films], np.float32),
     ]
-    with whole_file(path) as temporary:
-        pq.write_table(pa.table(columns, schema=DETECTIONS), temporary, compression="zstd")
+    return pa.table(columns, schema=DETECTIONS)
 
 
 def read_detections(path: Path, made_by: str = "detect") -> list[Detections]:
@@ -83,7 +111,8 @@ def read_detections(path: Path, made_by: str = "detect") -> list[Detections]:
     ]
 
 
-def _check(films: Sequence[Detections]) -> None:
+def _check(films: Sequence[Detections], shapes: set[tuple[int, ...]]) -> None:
+    """Check sorted films, and their embeddings against the shapes of those that came before."""
     for film, following in pairwise(films):
         if film.image_id == following.image_id:
             raise DetectorError(f"film {film.image_id} was examined twice")
@@ -97,10 +126,10 @@ def _check(films: Sequence[Detections]) -> None:
                 f" long: {[len(values) for values in per_box]}"
             )
 
-    lengths = {film.embedding.shape for film in films if film.embedding is not None}
-    if len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
+    shapes.update(film.embedding.shape for film in films if film.embedding is not None)
+    if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
         raise DetectorError(
-            f"embeddings of the shapes {sorted(lengths)} in one table; all must be (E,)"
+            f"embeddings of the shapes {sorted(shapes)} in one table; all must be (E,)"
         )
 
 

@@ -1,5 +1,6 @@
 """Detections come back from Parquet as they went in, and equal films are equal bytes."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from lungal.data import detections
 from lungal.data.detections import DETECTIONS, read_detections, write_detections
 from lungal.errors import DetectorError, StageOrderError
 from lungal.records import CLASSES, Detections
@@ -57,6 +59,57 @@ def test_what_is_written_is_read(tmp_path_factory, films):
     expected = sorted(films, key=lambda film: film.image_id)
     for found, film in zip(read_detections(path), expected, strict=True):
         assert_same(found, film)
+
+
+@settings(max_examples=60, deadline=None)
+@given(films(), st.integers(1, 3), st.randoms())
+def test_groups_are_read_as_one_table_in_whatever_order_films_come(
+    tmp_path_factory, films, group, random
+):
+    folder = tmp_path_factory.mktemp("detections")
+    expected = sorted(films, key=lambda film: film.image_id)
+    random.shuffle(films)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detections, "GROUP", group)
+        write_detections(folder / "a.parquet", iter(films))
+        write_detections(folder / "b.parquet", iter(expected))
+    assert (folder / "a.parquet").read_bytes() == (folder / "b.parquet").read_bytes()
+    groups = pq.ParquetFile(folder / "a.parquet").num_row_groups
+    assert groups == max(1, -(-len(films) // group))
+    for found, film in zip(read_detections(folder / "a.parquet"), expected, strict=True):
+        assert_same(found, film)
+
+
+def test_films_that_come_sorted_are_not_all_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(detections, "GROUP", 10)
+    boxes, most = [], 0
+
+    def come():
+        nonlocal most
+        for number in range(200):
+            film = some(f"{number:08d}_000")
+            boxes.append(weakref.ref(film.boxes))
+            most = max(most, sum(ref() is not None for ref in boxes))
+            yield film
+            del film
+
+    write_detections(tmp_path / "pool.parquet", come())
+    assert len(read_detections(tmp_path / "pool.parquet")) == 200
+    assert 10 <= most <= 25
+
+
+@pytest.mark.parametrize("number", [0, 9, 10, 15])
+def test_groups_are_checked_against_each_other(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(detections, "GROUP", 10)
+    films = [
+        replace(some(f"{number:08d}_000"), embedding=np.ones(3, np.float32)) for number in range(20)
+    ]
+    with pytest.raises(DetectorError, match=f"{number:08d}_000 was examined twice"):
+        write_detections(tmp_path / "pool.parquet", [*films, films[number]])
+    films[number] = replace(films[number], embedding=np.ones(4, np.float32))
+    with pytest.raises(DetectorError, match=r"\[\(3,\), \(4,\)\] in one table"):
+        write_detections(tmp_path / "pool.parquet", films)
+    assert list(tmp_path.iterdir()) == []
 
 
 def some(image_id, count=2):
