@@ -117,6 +117,7 @@ def import_(
     file again adds nothing; importing it after an edit adds what changed.
     """
     from lungal.data.annotations import append_log, read_log
+    from lungal.data.labels import read_round
     from lungal.data.manifest import read_manifest
     from lungal.data.splits import read_splits
     from lungal.rounds.exchange import READERS
@@ -132,6 +133,7 @@ def import_(
         *_names(films),
         rescale=rescale,
         skip_empty=skip_empty,
+        labelled=read_round(paths.labels) if paths.labels.exists() else None,
     )
     report = importer.compare(READERS[form](path), read_log(paths.annotations))
     if report.new and not dry_run:

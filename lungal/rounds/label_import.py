@@ -52,6 +52,7 @@ class Importer:
         name_film: the image_id of a film's pseudonym, or None.
         rescale: see door.admit.
         skip_empty: leave films without boxes alone: in these files that means "not labelled".
+        labelled: the round that data/labels.parquet is of; None: it has not been made yet.
     """
 
     films: Mapping[str, Target]
@@ -62,18 +63,21 @@ class Importer:
     name_film: Callable[[str], str | None] = lambda _pseudonym: None
     rescale: bool = False
     skip_empty: bool = False
+    labelled: int | None = None
 
     def compare(self, found: Iterable[Found], log: Sequence[Annotation]) -> ImportReport:
         """Say what of it the log lacks; one bad film stops no other.
 
         What is new has been checked and may be appended. The same files once more bring nothing.
-        Files that say something else of a film bring a later event of the same thread.
+        Files that say something else of a film bring a later event of the same thread, in its
+        round. All else is of the round in work, however many files come in: of two readers' labels
+        of a film both count.
 
         Args:
             found: what the files say.
             log: all events so far.
         """
-        number, latest = current_round(log), _latest(log)
+        number, latest = self._round(log), _latest(log)
         refused: list[Unfit] = []
         threads: dict[str, list[_Said]] = defaultdict(list)
         for film in found:
@@ -81,7 +85,7 @@ class Importer:
                 refused.append(film)
             elif film.boxes or film.verdict or not self.skip_empty:
                 try:
-                    said = self._check(film, number)
+                    said = self._check(film, number, latest)
                     threads[said.event.thread].append(said)
                 except (AnnotationError, UnicodeEncodeError) as error:
                     # JSON may hold half of a surrogate pair, which is no text.
@@ -102,7 +106,15 @@ class Importer:
                 cut += last.cut
         return ImportReport(tuple(new), known, older, cut, tuple(refused))
 
-    def _check(self, found: FoundFilm, number: int) -> "_Said":
+    def _round(self, log: Sequence[Annotation]) -> int:
+        # Imports themselves end no round: the labels made next do. Where a colleague's readings
+        # are further on than the labels here, an import stands beside these readings.
+        last = current_round(log) - 1
+        if self.labelled is not None:
+            return max(self.labelled, last)
+        return max(current_round(event for event in log if event.role != "import"), last)
+
+    def _check(self, found: FoundFilm, number: int, latest: Mapping[str, Annotation]) -> "_Said":
         image_id, film = self._film(found)
         try:
             admitted = admit(found, film.size, rescale=self.rescale)
@@ -113,10 +125,11 @@ class Importer:
         thread = f"import-{self.form}-{image_id}"
         if address is not None:  # two readers of a film are two threads
             thread += "-" + reader.replace("@", "%40")
+        before = latest.get(thread)
         event = Annotation(
             source_id=thread,
             image_id=image_id,
-            round=number,
+            round=number if before is None else before.round,
             reader=reader,
             verdict=found.verdict or ("finding" if admitted.boxes else "no_finding"),
             boxes=admitted.boxes,

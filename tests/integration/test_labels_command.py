@@ -16,6 +16,9 @@ from lungal.data.interchange.film import Format, LabelledFilm
 from lungal.data.labels import write_labels
 from lungal.data.manifest import write_manifest
 from lungal.data.splits import write_splits
+from lungal.params import ReadingParams
+from lungal.reading.reconcile import reconcile
+from lungal.reading.standing import standing
 from lungal.records import LabelledBox
 from lungal.rounds.exchange import FOLDERS, export_labels
 
@@ -177,7 +180,7 @@ def test_an_edited_file_is_a_later_event_of_the_same_thread():
     assert len(read_log(LOG)) == 3
     assert edited.thread == first.thread
     assert edited.at > first.at
-    assert (edited.round, edited.boxes) == (2, (LabelledBox("Mass", 40.0, 32.0, 60.0, 48.0),))
+    assert (edited.round, edited.boxes) == (1, (LabelledBox("Mass", 40.0, 32.0, 60.0, 48.0),))
 
 
 def test_readers_enter_under_their_pseudonyms():
@@ -189,6 +192,21 @@ def test_readers_enter_under_their_pseudonyms():
     assert "clinic" not in LOG.read_text().lower()
     assert main([*argv, "--reader", "bob@clinic.example"]) == 0
     assert len(read_log(LOG)) == 4  # a reading of his own
+
+
+@pytest.mark.parametrize("labels", ["of round 1", "not made yet"])
+@pytest.mark.parametrize(("x", "verdict"), [(10.5, "finding"), (60.5, "disputed")])
+def test_labels_of_two_readers_are_two_readings_of_the_film(labels, x, verdict):
+    if labels == "not made yet":
+        Path("data/labels.parquet").unlink()
+    for number, (reader, edge) in enumerate((("ann@clinic.example", 10.5), ("bob@b.example", x))):
+        drawn = replace(BOXES[0], x1=edge, x2=edge + 20)
+        folder = Path(f"out{number}")
+        export_labels([LabelledFilm(f"{POOL}.png", 100, 80, (drawn,))], folder, Format.YOLO)
+        argv = ["labels", "import", "--format", "yolo", str(folder), "--reader", reader]
+        assert main(argv) == 0
+    truth = reconcile(standing(read_log(LOG)), ReadingParams())
+    assert (truth.verdict, truth.readers) == (verdict, 2)
 
 
 def test_label_studios_readers_and_our_pseudonyms_of_films_are_known():

@@ -714,6 +714,29 @@ def test_readers_are_named_and_have_threads_of_their_own():
     assert other.thread == f"import-voc-{NAME}-bob%40clinic.example"
 
 
+def test_an_import_is_of_the_round_in_work():
+    def round_of(log, **changes):
+        (event,) = importer(reader="bob", **changes).compare([said()], log).new
+        return event.round
+
+    ann = importer(reader="ann", labelled=2).compare([said()], []).new
+    readings = [replace(ann[0], source_id=f"ls-1-{n}@1", role="label", round=n) for n in (1, 2, 3)]
+    before_pull, after_pull, of_a_colleague = readings[:1], readings[:2], readings
+    assert [event.round for event in ann] == [2]
+    assert round_of(ann, labelled=2) == 2, "beside what another reader's file said"
+    assert round_of(before_pull, labelled=2) == 2
+    assert round_of(after_pull, labelled=2) == 2, "beside readings that nobody has trained on"
+    assert round_of([*after_pull, *ann], labelled=3) == 3
+    assert round_of(of_a_colleague, labelled=2) == 3, "else it would be a word of a round gone by"
+    assert [round_of(log) for log in ([], ann, before_pull)] == [1, 2, 2], "without labels"
+
+
+def test_an_edit_is_of_the_round_of_what_it_edits():
+    first = importer(labelled=1).compare([said()], []).new
+    (edited,) = importer(labelled=4, now="2026-12-01T10:00:00Z").compare([said(x1=12)], first).new
+    assert (edited.thread, edited.round) == (first[0].thread, 1)
+
+
 def test_a_file_that_knows_its_times_is_believed():
     early = said(at="2026-11-20T12:00:00+02:00", reader="user-1")
     late = said(at="2026-11-21T10:00:00", reader="user-1", x1=12)
