@@ -50,8 +50,9 @@ def make_labels(
 
     Training films: what their readings come to (`reading.reconcile`), which outweighs the initial
     set: labelled, excluded or disputed; else labelled by the initial set; else in the pool.
-    Readings of known cases change nothing. Validation and test films: labelled by the truth that
-    came with the data, else excluded, and never in the pool.
+    Readings of known cases change nothing. Neither do those of an initial film that only skip it:
+    its truth is known without a reader. Validation and test films: labelled by the truth that came
+    with the data, else excluded, and never in the pool.
 
     Args:
         manifest: image_id, width, height.
@@ -77,12 +78,20 @@ def make_labels(
     stands = standing(log)
     _check_readings(stands, dealt, sizes)
     initial = choose_initial(films(dealt, "train"), truth, params)
-    read = {film: reconcile(words, reading) for film, words in by_film(stands).items()}
+    read = {
+        film: reconcile(words, reading)
+        for film, words in by_film(stands).items()
+        if film not in initial or _is_spoken_of(words)
+    }
     labels = [
         _train(film, truth, initial, read.get(film)) if split == "train" else _held_out(film, truth)
         for film, split in zip(dealt["image_id"], dealt["split"], strict=True)
     ]
     return _table(dealt, labels, sizes)
+
+
+def _is_spoken_of(words: Iterable[Annotation]) -> bool:
+    return any(word.verdict != "skipped" and word.role != "control" for word in words)
 
 
 def _train(film: str, truth: Truth, initial: set[str], read: Reconciled | None) -> _Label:

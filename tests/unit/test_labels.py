@@ -148,6 +148,30 @@ def test_the_latest_reading_counts_and_outweighs_the_initial_truth(manifest, spl
     assert row(labels, initial)["origin"] == "reader"
 
 
+@pytest.mark.parametrize("role", ["reread", "label", "adjudicate"])
+def test_an_initial_film_that_its_readers_skip_keeps_its_truth(manifest, splits, role):
+    before = make_labels(manifest, splits, TRUTH, [], FOUR, READING)
+    initial = films(before, "train", "labelled")
+    log = [reading(initial[0], "skipped", number=2, round=2, role=role)]
+    log += [reading(initial[0], role="control"), reading(initial[1], "skipped", role="control")]
+    after = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
+    pd.testing.assert_frame_equal(after, before)
+
+
+def test_an_initial_film_that_a_reader_has_spoken_of_is_the_readers(manifest, splits):
+    unreadable, quarrel, *_ = films(
+        make_labels(manifest, splits, TRUTH, [], FOUR, READING), "train", "labelled"
+    )
+    log = [
+        reading(unreadable, "unreadable", role="reread"),
+        reading(quarrel, role="reread"),
+        reading(quarrel, "no_finding", number=2, reader="r2", role="reread"),
+        reading(quarrel, "skipped", number=3, reader="r3", role="adjudicate", round=2),
+    ]
+    labels = make_labels(manifest, splits, TRUTH, log, FOUR, READING)
+    assert [row(labels, film)["state"] for film in (unreadable, quarrel)] == ["excluded"] * 2
+
+
 def test_a_dispute_is_neither_labelled_nor_in_the_pool(manifest, splits):
     film, *_ = pool(make_labels(manifest, splits, TRUTH, [], FOUR, READING))
     log = [reading(film), reading(film, "no_finding", number=2, reader="r2")]
