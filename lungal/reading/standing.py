@@ -60,7 +60,8 @@ def age(event: Annotation) -> tuple[datetime, str]:
 def by_source(log: Iterable[Annotation]) -> dict[str, Annotation]:
     """Return the events by source_id, repeats once, in the order in which they first come.
 
-    Two clones may refuse a reading for different reasons; of these the first in the alphabet stays.
+    Two clones may refuse a reading for different reasons, or one of them not know what a deleted
+    one was for. Neither event says what is on a film: of two the first in the alphabet stays.
 
     Raises:
         AnnotationError: naming a source_id that stands for two different events.
@@ -69,8 +70,10 @@ def by_source(log: Iterable[Annotation]) -> dict[str, Annotation]:
     for event in log:
         if (known := events.setdefault(event.source_id, event)) == event:
             continue
-        if known.verdict == event.verdict == "refused":
-            events[event.source_id] = min(known, event, key=lambda one: one.comment or "")
+        if known.verdict == event.verdict and event.verdict in {"refused", "deleted"}:
+            events[event.source_id] = min(
+                known, event, key=lambda one: (one.comment or "", repr(one))
+            )
         else:
             raise AnnotationError(
                 f"source_id {event.source_id!r} stands for two different readings of"

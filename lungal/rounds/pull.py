@@ -19,8 +19,8 @@ from lungal.reading.standing import age
 from lungal.records import Annotation, Asked, Split
 
 UNASKED = (
-    "is of a film that data/queue.jsonl does not know: whoever queued it commits and pushes that "
-    "file; then `git pull` and `lungal pull --all`"
+    "was queued by somebody whose lines data/queue.jsonl lacks: whoever it was commits and pushes "
+    "that file; then `git pull` and `lungal pull --all`"
 )
 Kind = Literal["reading", "edit", "deletion", "refusal"]
 """What an event does: begins its thread, changes it, ends it, or changes nothing yet."""
@@ -86,8 +86,8 @@ def pull(
         log: data/annotations.jsonl; made if it is missing.
         films: image_id to film, of the manifest.
         asked: data/queue.jsonl: what each film was for, and what the model saw on it. A reading of
-            a film that it does not know is refused: it may be of a known case. None: nobody knows
-            what was asked.
+            a film that it does not know, or of boxes of a model that it does not know, is refused:
+            it may be of a known case. None: nobody knows what was asked.
         everything: look at all readings, not only at those that changed since the last pull.
         dry: write nothing.
 
@@ -154,7 +154,10 @@ class _Questions:
         """Say of an event what its film was for, and of its boxes where they come from."""
         key = (event.round, event.image_id)
         # A film that is queued again with a new model's boxes may have been read with the old's.
-        line = self.of_model.get(event.model_version or "", {}).get(key) or self.latest.get(key)
+        # What another model saw would be a guess, and another clone would know better.
+        version = event.model_version  # none of tasks that an older lungal queued
+        lines = self.latest if version is None else self.of_model.get(version, {})
+        line = lines.get(key)
         if line is None:
             return event if event.verdict in NOT_READ else refusal(event, UNASKED)
         event = replace(event, role=line.role, blind=line.blind, seen=line.seen)

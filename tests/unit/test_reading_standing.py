@@ -1,5 +1,7 @@
 """Which words stand: the latest of a thread, the latest of a reader, whatever the order."""
 
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +150,13 @@ def test_two_clones_may_refuse_a_reading_for_different_reasons():
     here, there = (event(1, 5, "refused", mark="refused-", comment=why) for why in ("b", "a"))
     for log in ([here, there], [there, here], [here, there, here]):
         assert list(by_source(log).values()) == [there]
+        assert standing(log) == []
+
+
+def test_two_clones_may_know_differently_what_a_deleted_reading_was_for():
+    gone = [event(1, 5, "deleted", mark="deleted-", role=role) for role in ("control", "label")]
+    for log in permutations([event(1, 4), *gone]):
+        assert by_source(log)[gone[0].source_id] == gone[0]
         assert standing(log) == []
 
 

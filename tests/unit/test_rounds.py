@@ -1,7 +1,7 @@
 """Pulling a round, with an annotation store in memory."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -91,6 +91,23 @@ class Odd(MemoryStore):
         notes.strangers.append("http://ls/projects/1/data?task=9")
         if everything:
             notes.gone.append("ls-1-7")
+
+
+class Given(MemoryStore):
+    """Says what it is given."""
+
+    def __init__(self, events: Iterable[Annotation]) -> None:
+        super().__init__()
+        self.given = list(events)
+
+    def fetch(
+        self,
+        log: Collection[Annotation] = (),
+        *,
+        everything: bool = False,
+        notes: Notes | None = None,
+    ) -> Iterator[Annotation]:
+        yield from self.given
 
 
 @pytest.fixture
@@ -332,6 +349,31 @@ class TestWhatWasAsked:
         anew = asked(model_version="r1-99999999", seen=(), at="2026-11-23T12:00:00.000000Z")
         event = self.pull_one(log, anew, asked(), boxes=(MASS,))
         assert [box.origin for box in event.boxes] == ["accepted"]
+
+    def test_what_another_model_saw_is_no_guide(self, log: Path, tmp_path: Path) -> None:
+        stale = [asked(model_version="r1-99999999", role="control", blind=True, seen=())]
+        store = MemoryStore()
+        store.submit([make_task(NAMES[0])])
+        said = store.read(store.unread()[0], "finding", (MASS,))
+        (refused,) = pull(store, log, KNOWN, stale).refusals
+        assert "git pull" in (refused.comment or "")
+        elsewhere = tmp_path / "elsewhere.jsonl"
+        pull(store, elsewhere, KNOWN, [*stale, asked()])
+        store.delete(said.thread)
+        for clone, lines in ((log, stale), (elsewhere, [*stale, asked()])):
+            pull(store, clone, KNOWN, lines)
+        merged = [*read_log(log), *read_log(elsewhere)]
+        assert standing(merged) == standing(merged[::-1]) == []
+        assert waiting(merged) == []
+
+    def test_a_task_that_names_no_model_is_what_was_asked_last(self, log: Path) -> None:
+        store = MemoryStore()
+        store.submit([make_task(NAMES[0])])
+        store.read(store.unread()[0], "finding", (MASS,))
+        said = [replace(event, model_version=None) for event in store.fetch()]
+        anew = asked(role="control", model_version="r1-99999999", at="2026-11-23T12:00:00.000000Z")
+        (event,) = pull(Given(said), log, KNOWN, [anew, asked()]).new
+        assert (event.role, event.seen) == ("control", SEEN)
 
     @pytest.mark.parametrize("verdict", ["skipped", "unreadable"])
     def test_whoever_passes_deletes_nothing(self, log: Path, verdict: str) -> None:
