@@ -11,7 +11,8 @@ from lungal.records import Annotation, Task
 class Refused:
     """A reading that cannot be trusted: where to look at it, and what is wrong with it."""
 
-    link: str
+    thread: str
+    link: str  # its thread, if it was not seen this time
     reason: str
 
 

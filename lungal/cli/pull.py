@@ -70,8 +70,13 @@ def pull(
             from lungal.cli.watch import Watch, hinted
 
             progress = partial(_progress, paths, params)
-            with hinted(store) as hint:
-                Watch(once, progress, console, every, until_done).follow(hint)
+            watching = Watch(once, progress, console, every, until_done, everything)
+            try:
+                with hinted(store) as hint:
+                    watching.follow(hint)
+            finally:
+                if watching.report is not None:
+                    _print(watching.report, paths.annotations, console, dry=False)
             return
         with console.status(f"Pulling from {store.url}"):
             report = once(everything=everything, dry=dry_run)

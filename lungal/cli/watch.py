@@ -29,18 +29,24 @@ class Watch:
     """Follows one project until it is told to stop.
 
     Args:
-        pull: pulls once.
+        pull: pulls once; told whether to look at everything.
         progress: reads how far the round is.
         console: where to.
         every: seconds between two looks, if no hint comes earlier.
         until_done: end when every film of the round is read.
+        everything: look at everything the first time.
+
+    Attributes:
+        report: what all looks have brought together; None before the first.
     """
 
-    pull: Callable[[], PullReport]
+    pull: Callable[..., PullReport]
     progress: Callable[[], Campaign | None]
     console: Console
     every: float
     until_done: bool = False
+    everything: bool = False
+    report: PullReport | None = field(default=None, init=False)
     _news: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def follow(self, hint: Event) -> None:
@@ -53,22 +59,35 @@ class Watch:
             TokenError: if it refuses the token.
         """
         self._look()
-        with Live(self._show(), console=self.console, refresh_per_second=2) as live:
-            while not self._is_over():
-                hint.wait(self.every)
-                hint.clear()
-                try:
-                    self._look()
-                except TokenError:
-                    raise
-                except ServerError as error:
-                    self._say(str(error))
-                live.update(self._show())
+        try:
+            with Live(self._show(), console=self.console, refresh_per_second=2) as live:
+                self._keep_looking(hint, live)
+        finally:
+            if not self.console.is_terminal:
+                self.console.line()  # which the display leaves out there
+
+    def _keep_looking(self, hint: Event, live: Live) -> None:
+        while not self._is_over():
+            hint.wait(self.every)
+            hint.clear()
+            try:
+                self._look()
+            except TokenError:
+                raise
+            except ServerError as error:
+                self._say(str(error))
+            live.update(self._show())
 
     def _look(self) -> None:
-        report = self.pull()
-        for event in (*report.new, *report.refusals):
-            self._say(f"{report.kind(event)} of {event.image_id} by {event.reader}")
+        first = self.report is None
+        found = self.pull(everything=first and self.everything)
+        self.report = found if self.report is None else self.report.then(found)
+        links = {refused.thread: refused.link for refused in found.refused}
+        for event in (*found.new, *found.refusals):
+            news = f"{found.kind(event)} of {event.image_id} by {event.reader}"
+            if event.verdict == "refused":
+                news += f", {links.get(event.thread, event.thread)}: {event.comment}"
+            self._say(news)
 
     def _is_over(self) -> bool:
         campaign = self.progress()
@@ -83,7 +102,7 @@ class Watch:
     def _show(self) -> Group:
         if not self.console.is_terminal:
             return Group(describe(self.progress()))
-        news = Text("\n".join(self._news), style="dim", no_wrap=True, overflow="ellipsis")
+        news = Text("\n".join(self._news), style="dim", overflow="fold")
         return Group(describe(self.progress()), news, Text("Ctrl+C ends it", style="dim"))
 
 

@@ -66,6 +66,24 @@ class PullReport:
             return "deletion"
         return "edit" if event.source_id in self.edits else "reading"
 
+    def then(self, later: "PullReport") -> "PullReport":
+        """Return what this pull and a later one did together; known is what was before both."""
+        links = {refused.thread: refused.link for refused in self.refused}
+        return PullReport(
+            new=(*self.new, *later.new),
+            refusals=(*self.refusals, *later.refusals),
+            edits=self.edits | later.edits,
+            known=self.known,
+            refused=tuple(
+                replace(one, link=links.get(one.thread, one.link))
+                if one.link == one.thread
+                else one
+                for one in later.refused
+            ),
+            strangers=tuple(dict.fromkeys((*self.strangers, *later.strangers))),
+            gone=tuple(dict.fromkeys((*self.gone, *later.gone))),
+        )
+
 
 def pull(
     store: AnnotationStore,
@@ -116,7 +134,7 @@ def pull(
         edits=frozenset(event.source_id for event in new if event.thread in threads),
         known=len(fetched) - len(new),
         refused=tuple(
-            Refused(notes.links.get(event.thread, event.thread), event.comment or "")
+            Refused(event.thread, notes.links.get(event.thread, event.thread), event.comment or "")
             for event in waiting([*before, *new])
         ),
         strangers=tuple(notes.strangers),

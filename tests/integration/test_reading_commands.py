@@ -4,8 +4,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from plugins.label_studio import ENVIRONMENT
 
 from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.protocol import Refused
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.cli.main import main
@@ -27,6 +30,7 @@ from lungal.data.manifest import read_manifest, write_manifest, write_truth
 from lungal.data.splits import read_splits, write_splits
 from lungal.paths import load_paths
 from lungal.records import LabelledBox
+from lungal.rounds.pull import PullReport
 from lungal.testing import make_detections
 
 REPOSITORY = ENVIRONMENT.parents[1]
@@ -82,6 +86,37 @@ def test_a_watch_is_no_dry_run(
 ) -> None:
     assert main(["pull", "--watch", "--dry-run"]) == 2
     assert "--dry-run" in capsys.readouterr().err
+
+
+def test_a_watch_ends_with_what_a_single_pull_says(
+    project: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refused = (Refused("ls-1-1", "http://ls/1", "rotated"),)
+    found = PullReport((), (), frozenset(), 3, refused, ("http://ls/2",), ("ls-1-7",))
+    looked = []
+
+    def look(*_: Any, everything: bool) -> PullReport:
+        looked.append(everything)
+        if len(looked) > 1:
+            raise KeyboardInterrupt
+        return found
+
+    store = LabelStudio("http://ls", "token", "title", pseudonyms=Pseudonyms(b"a key of our own"))
+    monkeypatch.setattr("lungal.cli.pull._project", lambda *_: store)
+    monkeypatch.setattr("lungal.rounds.pull.pull", look)
+    monkeypatch.setattr("lungal.cli.watch.hinted", lambda _: nullcontext(threading.Event()))
+    assert main(["pull", "--watch", "--every", "0.1", "--all"]) == 130
+    assert looked == [True, False]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "nothing was queued yet: lungal queue",
+        "waits to be mended http://ls/1: rotated",
+        "left alone http://ls/2: lungal did not queue this film",
+    ]
+    assert lines[3].startswith("1 readings stand whose tasks were deleted as a whole, ls-1-7 for")
+    assert lines[4].startswith("0 new, 3 known, 1 refused and not mended; see data/annotations")
 
 
 def test_a_watch_learns_of_films_that_are_ingested_meanwhile(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from lungal.annotation.protocol import Refused
 from lungal.cli.watch import Watch, describe
 from lungal.errors import ServerError, TokenError
 from lungal.params import ReadingParams
@@ -114,9 +115,15 @@ DONE = Campaign(1, 1, 1, 0, {"r": 1}, 9.0, None)
 
 
 def watch(
-    pulls: list[PullReport | Exception], states: Callable[[], Campaign | None], **how: bool
+    pulls: list[PullReport | Exception],
+    states: Callable[[], Campaign | None],
+    looked: list[bool] | None = None,
+    **how: bool,
 ) -> tuple[Watch, io.StringIO]:
-    def pull() -> PullReport:
+    looked = [] if looked is None else looked
+
+    def pull(*, everything: bool) -> PullReport:
+        looked.append(everything)
         what = pulls.pop(0)
         if isinstance(what, Exception):
             raise what
@@ -141,6 +148,30 @@ class TestWatch:
         following.follow(threading.Event())
         assert 40 < len(pulls) < 50
         assert "reading of a by reader-1" in out.getvalue()
+
+    def test_only_the_first_look_is_at_everything(self) -> None:
+        looked: list[bool] = []
+        pulls: list[PullReport | Exception] = [NOTHING] * 9
+        following, _ = watch(pulls, until(3), looked, until_done=True, everything=True)
+        following.follow(threading.Event())
+        assert looked[0]
+        assert len(looked) > 1
+        assert not any(looked[1:])
+
+    def test_a_refusal_says_why_and_where(self) -> None:
+        event = read("a", "reader-1", "refused", comment="[b] is rotated")
+        refused = (Refused(event.thread, "http://ls/task=9", "[b] is rotated"),)
+        news = replace(NOTHING, refusals=(event,), refused=refused)
+        following, out = watch([news, *[NOTHING] * 9], until(3), until_done=True)
+        following.follow(threading.Event())
+        assert "refusal of a by reader-1, http://ls/task=9: [b] is rotated" in out.getvalue()
+
+    def test_it_reports_on_all_looks_together(self) -> None:
+        one, other = (replace(NOTHING, new=(read(name, "x"),)) for name in "ab")
+        following, _ = watch([one, other, *[NOTHING] * 9], until(4), until_done=True)
+        following.follow(threading.Event())
+        assert following.report is not None
+        assert following.report.new == (*one.new, *other.new)
 
     def test_a_server_that_is_away_for_a_while_is_waited_for(self) -> None:
         pulls: list[PullReport | Exception] = [NOTHING, ServerError("away"), *[NOTHING] * 50]

@@ -264,7 +264,21 @@ class TestRefusals:
     def test_an_unseen_refusal_is_named_by_its_thread(self, log: Path) -> None:
         pull(read_all(Doubting()), log, KNOWN)
         (refused,) = pull(MemoryStore(), log, KNOWN).refused
-        assert refused == Refused(f"memory-1-{NAMES[0]}-1", "rotated")
+        thread = f"memory-1-{NAMES[0]}-1"
+        assert refused == Refused(thread, thread, "rotated")
+
+    def test_two_pulls_together_know_what_each_has_seen(self, log: Path) -> None:
+        store = read_all(Doubting())
+        first = pull(store, log, KNOWN)
+        (new,) = first.new[:1]
+        store.edit(new.thread, "skipped")
+        both = first.then(pull(store, log, KNOWN)).then(pull(MemoryStore(), log, KNOWN))
+        assert (len(both.new), len(both.refusals), both.known) == (3, 1, 0)
+        assert [both.kind(event) for event in both.new] == ["reading", "reading", "edit"]
+        assert both.refused == first.refused
+        assert both.refused[0].link.startswith("memory of ")
+        odd = pull(read_all(Odd()), log, KNOWN, everything=True)
+        assert (odd.then(odd).strangers, odd.then(odd).gone) == (odd.strangers, odd.gone)
 
 
 class TestWaiting:
