@@ -22,7 +22,7 @@ from lungal.paths import Paths, load_paths
 from lungal.reading.ledger import ledger
 from lungal.reading.refusals import waiting
 from lungal.reading.standing import standing
-from lungal.records import Annotation
+from lungal.records import Annotation, Asked
 
 IOUS = ("30", "40", "50")
 
@@ -161,16 +161,23 @@ def _describe_quarrels(paths: Paths) -> Iterator[str]:
     log = read_log(paths.annotations)
     if disputed := _disputed(paths):
         yield f"disputes: {disputed} films wait for somebody to adjudicate; dvc repro queues them"
-    asked = latest_asked(read_asked(paths.queue))
-    answered = {(a.round, a.image_id) for a in standing(log) if a.role == "adjudicate"}
-    open_ones = [key for key, one in asked.items() if one.role == "adjudicate"]
-    if unanswered := len(set(open_ones) - answered):
+    if unanswered := _unanswered(read_asked(paths.queue), log):
         yield f"adjudications: {unanswered} queued and not read yet"
     for refused in waiting(log):
         yield (
             f"refused: {refused.reader} on {refused.image_id}, round {refused.round}: "
             f"{refused.comment or 'no reason given'}"
         )
+
+
+def _unanswered(asked: list[Asked], log: list[Annotation]) -> int:
+    # An unread film that is asked for again moves to the later round: one answer is enough.
+    questions = {film: question for (_, film), question in sorted(latest_asked(asked).items())}
+    answers = {a.image_id: a.round for a in standing(log) if a.role == "adjudicate"}
+    return sum(
+        question.role == "adjudicate" and answers.get(film, 0) < question.round
+        for film, question in questions.items()
+    )
 
 
 def _disputed(paths: Paths) -> int:

@@ -294,6 +294,21 @@ def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
     assert "a rotated Mass box: http://x/?task=9" in shown
 
 
+def test_the_status_counts_an_adjudication_once_and_until_it_is_answered(notebook, capsys):
+    asked = [
+        replace(ask(FILMS[0], 0, {FILMS[0]: ()}), round=number, role="adjudicate", blind=False)
+        for number in (3, 4)
+    ]
+    for question in asked:  # unread in round 3, it moved to round 4
+        append_asked(PATHS.queue, [question])
+        assert main(["status"]) == 0
+        assert "adjudications: 1 queued and not read yet" in capsys.readouterr().out
+    answer = read_by("reader-careful", 0, {FILMS[0]: ()}, asked[1], 0)
+    append_log(PATHS.annotations, [answer])
+    assert main(["status"]) == 0
+    assert "queued and not read yet" not in capsys.readouterr().out
+
+
 def test_the_status_counts_what_stands_and_survives_a_merge(notebook, capsys):
     log = read_log(PATHS.annotations)
     (once, *_) = [event for event in log if event.role == "label"]
