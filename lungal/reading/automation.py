@@ -128,8 +128,13 @@ def _of_films(readings: Iterable[Annotation], params: ReadingParams) -> NDArray[
     films: dict[Key, list[list[float]]] = defaultdict(list)
     for reading in readings:
         films[reading.round, reading.image_id].append(_measure(reading, params))
-    rows = [np.array(films[key]).mean(axis=0) for key in sorted(films)]
+    rows = [[_mean_of_known(column) for column in np.array(films[key]).T] for key in sorted(films)]
     return np.array(rows, np.float64).reshape(-1, len(MEASURES))
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _measure(reading: Annotation, params: ReadingParams) -> list[float]:
@@ -145,6 +150,5 @@ def _measure(reading: Annotation, params: ReadingParams) -> list[float]:
 
 
 def _arm(readings: list[Annotation], values: NDArray[np.float64]) -> Arm:
-    known = [column[~np.isnan(column)] for column in values.T]
-    means = [float(column.mean()) if len(column) else None for column in known]
+    means = [None if np.isnan(mean := _mean_of_known(column)) else mean for column in values.T]
     return Arm(len(values), len(readings), dict(zip(MEASURES, means, strict=True)))

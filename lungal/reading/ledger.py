@@ -17,6 +17,9 @@ class Entry:
     A *new box* stands in a reading that was asked for its label: accepted, moved or drawn. A film
     that several readers read brings the mean of their boxes, not the sum. Known cases, re-readings
     and adjudications bring none, but their seconds count: they are part of the price.
+
+    Boxes are counted by what became of the model's. An adjudication shows what readers drew, so
+    its boxes are in none of these four numbers.
     """
 
     round: int
@@ -35,7 +38,7 @@ class Entry:
     imported: int  # films whose boxes came in from a file; in none of the other numbers
     seconds: float  # of all readings, idle time cut off
     new_boxes: float
-    seconds_per_new_box: float | None  # None: no new box, or no time known
+    seconds_per_new_box: float | None  # of readings whose time is known; None: no new box in them
 
 
 def ledger(standing: Iterable[Annotation], params: ReadingParams) -> list[Entry]:
@@ -64,8 +67,10 @@ def _entry(number: int, standing: Sequence[Annotation], params: ReadingParams) -
     read = [reading for reading in standing if reading.role != "import"]
     verdicts = Counter(reading.verdict for reading in read)
     roles = Counter(reading.role for reading in read)
-    origins = Counter(box.origin for reading in read for box in reading.boxes)
-    seconds, boxes = sum(seconds_of(read, params.idle_seconds)), new_boxes(read)
+    shown = [reading for reading in read if reading.role != "adjudicate"]
+    origins = Counter(box.origin for reading in shown for box in reading.boxes)
+    seconds = sum(seconds_of(read, params.idle_seconds))
+    timed = new_boxes(reading for reading in read if reading.seconds is not None)
     return Entry(
         round=number,
         films=len({reading.image_id for reading in opinions(read)}),
@@ -75,13 +80,13 @@ def _entry(number: int, standing: Sequence[Annotation], params: ReadingParams) -
         accepted=origins["accepted"],
         moved=origins["moved"],
         drawn=origins["drawn"],
-        deleted=sum(len(reading.deleted) for reading in read),
+        deleted=sum(len(reading.deleted) for reading in shown),
         controls=roles["control"],
         rereads=roles["reread"],
         adjudications=roles["adjudicate"],
         blind=sum(reading.blind for reading in read),
         imported=len({reading.image_id for reading in standing if reading.role == "import"}),
         seconds=seconds,
-        new_boxes=boxes,
-        seconds_per_new_box=seconds / boxes if boxes and seconds else None,
+        new_boxes=new_boxes(read),
+        seconds_per_new_box=seconds / timed if timed and seconds else None,
     )

@@ -85,6 +85,11 @@ def test_idle_time_is_cut_and_unknown_time_left_out():
     assert drawn([read("a", *SEEN, seconds=None)]).means["seconds"] is None
 
 
+def test_a_film_takes_what_those_took_whose_time_is_known():
+    twice = [read("a", *SEEN, seconds=8.0), read("a", *SEEN, reader="reader-b", seconds=None)]
+    assert drawn([*twice, read("b", *SEEN, seconds=2.0)]).means["seconds"] == 5.0
+
+
 # the interval
 
 

@@ -53,6 +53,19 @@ def test_only_what_was_asked_for_its_label_is_new(role):
     assert counted == {name: int(name == role) for name in counted}
 
 
+def test_what_readers_drew_is_no_box_of_the_models_that_an_adjudicator_keeps():
+    judged = said("b", box(origin="drawn"), role="adjudicate", seen=(), deleted=(box(),))
+    entry = only([said("a", box(origin="drawn"), deleted=(box(),)), judged])
+    assert (entry.accepted, entry.moved, entry.drawn, entry.deleted) == (0, 0, 1, 1)
+
+
+def test_a_box_whose_time_nobody_knows_makes_no_other_cheaper():
+    log = [said("a", box()), said("b", box(), seconds=None), said("c", box(), box("Nodule"))]
+    entry = only([*log, said("c", box(), reader="reader-b", seconds=None)])
+    assert entry.new_boxes == 3.5
+    assert entry.seconds_per_new_box == 20.0 / 3
+
+
 def test_two_readers_of_a_film_do_not_find_its_boxes_twice():
     entry = only([said("a", box(), box("Nodule")), said("a", box(), reader="reader-b")])
     assert (entry.films, entry.readings, entry.new_boxes) == (1, 2, 1.5)
