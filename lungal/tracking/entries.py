@@ -1,6 +1,8 @@
 """Entries: what a run says, as values that can wait on disk until a server listens."""
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,11 @@ Operation = Literal[
 
 MAX_VALUE = 6000
 """Characters that MLflow keeps of a parameter or a tag, rounded down."""
+MAX_NAME = 250
+"""Characters that a metric's name may have."""
+HASH_DIGITS = 8
+ILLEGAL = re.compile(r"[^\w.\-: ]|^\.(?=\.|$)")
+"""What a part of a metric's name must not hold (mlflow.utils.validation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +74,22 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[name] = (value.as_posix() if isinstance(value, Path) else str(value))[:MAX_VALUE]
     return flat
+
+
+def metric_name(name: str) -> str:
+    """Return a name that MLflow takes for a metric's; different names stay different.
+
+    It is read as a path. A part that is no legal one gets its illegal characters replaced by "_"
+    and a hash of what it was: "readers/ann@clinic/IoU" is "readers/ann_clinic-ba0d0359/IoU".
+    """
+    legal = "/".join(map(_legal_part, name.split("/")))
+    return legal if len(legal) <= MAX_NAME else _marked(legal[: MAX_NAME - HASH_DIGITS - 1], legal)
+
+
+def _legal_part(part: str) -> str:
+    kept = ILLEGAL.sub("_", part)
+    return part if part and kept == part else _marked(kept, part)
+
+
+def _marked(kept: str, before: str) -> str:
+    return f"{kept}-{hashlib.sha256(before.encode()).hexdigest()[:HASH_DIGITS]}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lungal.data.images import Pixels
 from lungal.params import DetectParams
-from lungal.tracking.entries import Entry, Operation, flatten
+from lungal.tracking.entries import Entry, Operation, flatten, metric_name
 from lungal.tracking.models import MODEL_VERSION, save_pyfunc
 from lungal.tracking.outbox import FlushReport, Outbox
 from lungal.tracking.system import PREFIX, SystemMetrics
@@ -73,8 +73,11 @@ class Run:
         self._write("params", flatten(params))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log a point of each curve. Points are sent together, a few seconds' worth at a time."""
-        values = {name: float(value) for name, value in metrics.items()}
+        """Log a point of each curve. Points are sent together, a few seconds' worth at a time.
+
+        Where a name is none that MLflow takes, it is made one (`entries.metric_name`).
+        """
+        values = {metric_name(name): float(value) for name, value in metrics.items()}
         self._journal("metrics", {"step": step, "values": values})
         self._tracker.flush_in_time(self._box)
 

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlflow import MlflowClient
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric_name
 
 from lungal.data.images import encode_png
 from lungal.params import DetectParams
 from lungal.tracking import MlflowRegistry, Run, Tracker
 from lungal.tracking.connection import connect
-from lungal.tracking.entries import Entry
+from lungal.tracking.entries import Entry, metric_name
 from lungal.tracking.store import Store
 
 
@@ -113,6 +116,35 @@ def test_refused_entry_does_not_block_the_others(tracker: Tracker, client: Mlflo
     run.set_tags({"good": "y"})
     assert run.end().waiting == 0
     assert client.get_run(run.run_id).data.tags["good"] == "y"
+
+
+def test_a_name_that_is_no_metrics_loses_none_of_the_others(
+    tracker: Tracker, client: MlflowClient
+) -> None:
+    run = tracker.open_round("k1", 1)
+    addresses = ("ann@clinic.example", "ann+clinic.example")
+    values = {f"readers/{who}/sensitivity": float(n) for n, who in enumerate(addresses)}
+    run.log_metrics(values | {"ledger/films": 9.0})
+    assert run.end().waiting == 0
+    logged = client.get_run(run.run_id).data.metrics
+    assert logged.pop("ledger/films") == 9.0
+    assert sorted(logged.values()) == [0.0, 1.0]
+    assert all(name.startswith("readers/ann_clinic.example-") for name in logged)
+    assert all(name.endswith("/sensitivity") for name in logged)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=20) | st.text(alphabet="a/.@ ", max_size=9) | st.text(min_size=230))
+def test_any_name_becomes_one_that_mlflow_takes_and_a_good_one_stays(name: str) -> None:
+    made = metric_name(name)
+    _validate_metric_name(made)
+    assert len(made) <= MAX_ENTITY_KEY_LENGTH
+    assert metric_name(made) == made
+
+
+@pytest.mark.parametrize("name", ["test/macro_ap40", "tune/importance/learning rate", "a:b", "é-1"])
+def test_good_names_are_left_alone(name: str) -> None:
+    assert metric_name(name) == name
 
 
 def test_folders_and_files_become_artifacts(
