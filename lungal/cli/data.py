@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -105,12 +106,13 @@ def _show(folder: Path, summary: dict[str, Any]) -> None:
     quarantine = summary.pop("quarantine")
     for name, count in summary.items():
         counts.add_row(name.replace("_", " "), f"{count:,}")
-    console.print(str(folder), counts, sep="\n", highlight=False)
+    console.print(escape(str(folder)), counts, sep="\n", highlight=False)
     if not quarantine:
         return
     listed = Table("what", "name", "line", "reason", title="left out")
     for bad in quarantine[:SHOWN]:
-        listed.add_row(bad["kind"], bad["name"], str(bad["line"] or ""), bad["reason"])
+        words = (bad["kind"], bad["name"], str(bad["line"] or ""), bad["reason"])
+        listed.add_row(*map(escape, words))
     console.print(listed)
     if len(quarantine) > SHOWN:
         console.print(f"and {len(quarantine) - SHOWN} more")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from ruamel.yaml import YAML
 
 from lungal.cli.git import ask_git, git
@@ -60,7 +61,7 @@ class Playground:
         Raises:
             LungalError: if it fails; what it printed has said why.
         """
-        self.console.print(f"[bold cyan]$ {' '.join(command)}", highlight=False)
+        self.console.print(f"[bold cyan]$ {escape(' '.join(command))}", highlight=False)
         done = subprocess.run(command, cwd=self.folder, env=self._environment(), check=False)  # noqa: S603
         if done.returncode:
             raise LungalError(
@@ -136,7 +137,8 @@ def open_playground(here: Path, source: str, root: Path | None, console: Console
     folder, branch = here / ".demo" / name, f"demo/{name}"
     git(here, "worktree", "add", "--quiet", "-b", branch, str(folder), "HEAD")
     playground = Playground(folder, branch, console)
-    console.print(f"playing on branch [bold]{branch}[/] in [bold]{folder}", highlight=False)
+    where = f"branch [bold]{branch}[/] in [bold]{escape(str(folder))}"
+    console.print(f"playing on {where}", highlight=False)
     uv = shutil.which("uv")
     if uv is None:
         raise LungalError("uv is not on the PATH; `make demo` fetches it")
@@ -170,17 +172,18 @@ def _set_source(params: Path, source: str, films: Path | None) -> None:
 
 
 def _say_where(playground: Playground) -> None:
+    folder = escape(str(playground.folder))
     playground.console.print(
         f"\nAll of it stays: branch [bold]{playground.branch}[/], folder "
-        f"[bold]{playground.folder}[/].\n"
-        f"  cd {playground.folder} && source .venv/bin/activate\n"
+        f"[bold]{folder}[/].\n"
+        f"  cd {folder} && source .venv/bin/activate\n"
         "  make ui                      compare the rounds in MLflow\n"
         "  lungal label-studio status   where the queue of the last round waits to be read\n"
         "  lungal status                where the loop stands\n"
         "  lungal readers               the readers, once more\n"
         "  dvc metrics diff HEAD~2      what the second round changed\n"
         "  lungal label-studio stop     when you have seen enough\n"
-        f"Remove it: git worktree remove --force {playground.folder}; "
+        f"Remove it: git worktree remove --force {folder}; "
         f"git branch -D {playground.branch}",
         highlight=False,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from lungal.data.files import whole_file
@@ -64,8 +65,9 @@ def detect(
         document = {"model_version": detector.model_version, "films": rows, "refused": refused}
         part.write_text(json.dumps(document, indent=1), encoding="utf-8")
     for line in refused:
-        console.print(f"[yellow]skipped[/] {line}", highlight=False)
-    console.print(f"{len(rows)} films read, {len(refused)} skipped; see {out}", highlight=False)
+        console.print(f"[yellow]skipped[/] {escape(line)}", highlight=False)
+    said = f"{len(rows)} films read, {len(refused)} skipped; see {out}"
+    console.print(said, highlight=False, markup=False)
     if not rows:
         raise SourceError(f"none of {len(films)} files is a readable film")
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lungal.annotation.connection import TokenKind, open_http, talking_to, token_kind
@@ -64,7 +65,8 @@ def doctor() -> None:
     table = Table("what", "", "seen", "how to mend it")
     findings = list(examine(root))
     for finding in findings:
-        table.add_row(finding.what, MARKS[finding.state], finding.seen, finding.mend)
+        words = escape(finding.seen), escape(finding.mend)
+        table.add_row(finding.what, MARKS[finding.state], *words)
     console.print(table)
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)

@@ -97,7 +97,9 @@ def evaluate(
     }
     write(out, document | judged)
     show(Console(), document, found, judged)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"all numbers are in {out}")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"all numbers are in {out}", markup=False
+    )
 
 
 def find_met(found: "ExternalSet", learnt: "Sequence[LearntFrom | None]") -> list[str]:

@@ -86,7 +86,7 @@ def _groups_table(groups: "Sequence[Group]", point: Mapping[str, float]) -> Tabl
         low, high = _number(one.ap.low, 2), _number(one.ap.high, 2)
         sure = one.boxes and not math.isnan(one.ap.low)
         table.add_row(
-            f"{one.by} {one.value}",
+            escape(f"{one.by} {one.value}"),
             str(one.films),
             str(one.boxes),
             _number(one.ap.value),

@@ -84,7 +84,8 @@ def export_(
         )
     )
     asked = len(labels) if part is None else int((labels["split"] == part).sum())
-    console.print(f"{out}; {asked - len(films)} films are left out: their labels are not known")
+    left = f"{asked - len(films)} films are left out: their labels are not known"
+    console.print(f"{out}; {left}", markup=False)
 
 
 @app.command("import")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lungal.annotation.label_studio import LabelStudio
@@ -138,9 +139,10 @@ def _print(report: "PullReport", log: Path, console: Console, *, dry: bool) -> N
     if dry and (report.new or report.refusals):
         console.print(_table(report))
     for refused in report.refused:
-        console.print(f"[yellow]waits to be mended[/] {refused.link}: {refused.reason}")
+        where = escape(f"{refused.link}: {refused.reason}")
+        console.print(f"[yellow]waits to be mended[/] {where}")
     for link in report.strangers:
-        console.print(f"[yellow]left alone[/] {link}: lungal did not queue this film")
+        console.print(f"[yellow]left alone[/] {escape(link)}: lungal did not queue this film")
     if report.gone:
         console.print(
             f"[yellow]{len(report.gone)} readings stand whose tasks were deleted as a whole[/],"
@@ -161,7 +163,11 @@ def _table(report: "PullReport") -> Table:
         table.add_column(name, no_wrap=True)
     for event in (*report.new, *report.refusals):
         table.add_row(
-            event.image_id, event.reader, report.kind(event), event.verdict, *_counts(event)
+            escape(event.image_id),
+            escape(event.reader),
+            report.kind(event),
+            event.verdict,
+            *_counts(event),
         )
     return table
 

@@ -46,11 +46,9 @@ def status() -> None:
     paths = load_paths(root / "dvc.yaml")
     show_rounds(read_rounds(root), console)
     show_ledger(paths, console)
-    console.print(_describe_films(paths), highlight=False)
-    console.print(_describe_queue(paths), highlight=False)
-    for line in _describe_quarrels(paths):
-        console.print(line, highlight=False)
-    console.print(_describe_models(root), highlight=False)
+    lines = [_describe_films(paths), _describe_queue(paths), *_describe_quarrels(paths)]
+    for line in [*lines, _describe_models(root)]:
+        console.print(line, highlight=False, markup=False)
 
 
 def read_rounds(root: Path) -> list[Round]:

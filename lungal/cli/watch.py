@@ -9,6 +9,7 @@ from threading import Event
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -128,7 +129,7 @@ def describe(campaign: Campaign | None) -> Table:
     table.add_row(f"round {campaign.round}", bar)
     table.add_row("films", f"{campaign.read} of {campaign.films} read")
     for reader, count in campaign.readings.items():
-        table.add_row(reader, f"{count} readings")
+        table.add_row(escape(reader), f"{count} readings")
     table.add_row("seconds per film", _number(campaign.seconds, ".0f"))
     table.add_row("agreement so far", _number(campaign.agreement, ".2f"))
     table.add_row("time left", _duration(campaign.left))

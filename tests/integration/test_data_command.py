@@ -2,7 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from nih_folder import film_id, lay_out
+from nih_folder import film_id, lay_out, mass
 
 from lungal.cli import main
 from lungal.data.sources.checksums import sha256_of, write_sums
@@ -45,6 +45,14 @@ def test_check_lists_what_is_unfit_and_fails_beyond_the_tolerance(
     assert "no whole PNG or JPEG image" in printed.out
     assert printed.err.startswith("lungal: 1 of 2 films quarantined, tolerated are 2.0%")
     assert printed.err.count("\n") == 1
+
+
+def test_check_shows_what_a_file_says_as_it_is(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out(root, {1: None, 2: None}, [mass(1), mass(2).replace("Mass", "[mass] or [/b]")])
+    assert check(root) == 1
+    assert "[mass] or [/b]" in capsys.readouterr().out
 
 
 def test_check_notices_a_film_that_is_not_what_was_downloaded(

@@ -276,7 +276,7 @@ def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
         source_id="ls-1-99@refused-now",
         verdict="refused",
         boxes=(),
-        comment="a rotated Mass box: http://x/?task=9",
+        comment="a [/rotated] Mass box: http://x/?task=9",
     )
     append_log(PATHS.annotations, [refused])
     waiting = replace(
@@ -291,7 +291,7 @@ def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
     assert cells(shown, "seconds per new box")[2] == f"{entry['seconds_per_new_box']:.1f}"
     assert "adjudications: 1 queued and not read yet" in shown
     assert f"refused: {seen.reader} on {seen.image_id}" in shown
-    assert "a rotated Mass box: http://x/?task=9" in shown
+    assert "a [/rotated] Mass box: http://x/?task=9" in shown
 
 
 def test_the_status_counts_an_adjudication_once_and_until_it_is_answered(notebook, capsys):
