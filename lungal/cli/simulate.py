@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from lungal.data.files import whole_file
 from lungal.errors import LungalError, ParamsError, SourceError
@@ -93,7 +94,8 @@ def simulate(
     environment["LUNGAL_COMMAND"] = _spell(options)
     _run("simulate", place, environment)
     page = place / report / "report.html"
-    Console().print(f"report: [bold]{page}", highlight=False, soft_wrap=True)
+    if page.exists():  # without seeds nothing was played
+        Console().print(f"report: [bold]{escape(str(page))}", highlight=False, soft_wrap=True)
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -107,7 +109,9 @@ def parse_seeds(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ParamsError(f"--seeds {text!r} is not like 0-4 or 0,2")
-        found += range(int(first), int(last or first) + 1)
+        if not (named := range(int(first), int(last or first) + 1)):
+            raise ParamsError(f"--seeds {text!r} is not like 0-4: {first} is more than {last}")
+        found += named
     return list(dict.fromkeys(found))
 
 
@@ -170,5 +174,7 @@ def _run(stage: str, place: Path, environment: Mapping[str, str]) -> None:
     code = subprocess.run(command, cwd=place, env=dict(environment), check=False).returncode  # noqa: S603
     if code == INTERRUPTED:
         raise KeyboardInterrupt
-    if code:
-        raise LungalError(f"the stage `{stage}` ended with exit code {code}; see above")
+    if code < 0:
+        raise LungalError(f"the stage `{stage}` was killed by signal {-code}")
+    if code:  # it has said why
+        raise typer.Exit(code)

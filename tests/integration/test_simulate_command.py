@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -149,9 +150,9 @@ def test_seeds_are_named_one_by_one_or_from_to(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "1.5"])
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "1.5", "4-0", "0,3-2"])
 def test_other_seeds_are_one_clear_line(text):
-    with pytest.raises(ParamsError, match="is not like 0-4 or 0,2"):
+    with pytest.raises(ParamsError, match="is not like 0-4"):
         parse_seeds(text)
 
 
@@ -194,7 +195,9 @@ def test_another_learner_plays_beside_the_preset(project, monkeypatch):
 
 def test_a_project_that_plays_nothing_says_so(project, capfd):
     assert main(["simulate"]) == 0
-    assert "nothing to do" in capfd.readouterr().err
+    said = capfd.readouterr()
+    assert "nothing to do" in said.err
+    assert said.out == "", "there is no page"
     assert json.loads(Path("reports/simulation.json").read_text()) == {}
 
 
@@ -210,5 +213,14 @@ def test_an_arm_that_is_misspelt_is_one_clear_line(project, capfd, arm, says):
     document = yaml.safe_load(Path("params.yaml").read_text())
     document["simulate"]["arms"]["odd"] = arm
     Path("params.yaml").write_text(yaml.safe_dump(document))
-    assert main(["simulate"]) != 0
-    assert says in capfd.readouterr().err
+    assert main(["simulate"]) == 2
+    said = capfd.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_stage_that_is_killed_says_nothing_so_the_command_does(project, capsys, monkeypatch):
+    killed = subprocess.CompletedProcess((), -9)
+    monkeypatch.setattr("lungal.cli.simulate.subprocess.run", lambda *_, **__: killed)
+    assert main(["simulate"]) == 1
+    assert capsys.readouterr().err == "lungal: the stage `simulate` was killed by signal 9\n"
