@@ -100,6 +100,9 @@ class Worker:
         except optuna.TrialPruned:
             state = "PRUNED"
             raise
+        except KeyboardInterrupt:
+            self._ask_again(trial)
+            raise
         finally:
             recorder.end(state)
         return value
@@ -127,6 +130,12 @@ class Worker:
             raise DetectorError(f"a training must return {OBJECTIVE!r}, got {sorted(metrics)}")
         shutil.rmtree(folder, ignore_errors=True)
         return _number(metrics[OBJECTIVE])
+
+    def _ask_again(self, trial: optuna.Trial) -> None:
+        # Optuna tries again what died, but not what was interrupted. The same parameters have the
+        # same folder, with the checkpoints.
+        said = {name: value for name, value in trial.user_attrs.items() if name != BEATS}
+        self._study.enqueue_trial(trial.params, user_attrs=said)
 
     def _claim(self, trial: optuna.Trial) -> None:
         """Make sure that the trial is one of those asked for, and that its death will be noticed.

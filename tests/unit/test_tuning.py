@@ -37,11 +37,13 @@ class ToyTrainer:
         self.quality = quality
         self.asked: list[TrainParams] = []
         self.steps: list[int] = []
+        self.work: list[Path] = []
 
     def fit(self, params: TrainParams, work: Path, on_step: OnStep) -> dict[str, float]:
         work.mkdir(parents=True, exist_ok=True)
         (work / "checkpoint").write_text("half done")
         self.asked.append(params)
+        self.work.append(work)
         self.steps.append(0)
         for step in range(params.validate_every, params.steps + 1, params.validate_every):
             self.steps[-1] = step
@@ -226,6 +228,28 @@ def test_failing_training_is_told_and_does_not_count(tmp_path: Path) -> None:
     assert toy.asked[0].learning_rate == BASE.learning_rate  # the start is tried again
     assert len(outcome.trials) == 3
     assert set(log.states.values()) <= {"COMPLETE", "PRUNED"}
+
+
+@pytest.mark.parametrize("interrupted", [0, 1])
+def test_an_interrupted_trial_is_the_next_and_goes_on_from_its_checkpoint(
+    tmp_path: Path, interrupted: int
+) -> None:
+    def stopped(params: TrainParams) -> float:
+        if len(toy.asked) == interrupted + 1:
+            raise KeyboardInterrupt
+        return quality(params)
+
+    toy = ToyTrainer(stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, toy, 3)
+    (half_done,) = (tmp_path / "tuning/.trials").glob("*/checkpoint")
+    later = ToyTrainer()
+    outcome, _ = run(tmp_path, later, 3)
+    assert later.asked[0] == toy.asked[-1]
+    assert later.work[0] == half_done.parent
+    assert len(later.asked) == 3 - interrupted
+    assert sum(params == toy.asked[0] for params in later.asked) == (interrupted == 0)
+    assert len(outcome.trials) == 3
 
 
 def test_training_without_the_objective_is_an_error(tmp_path: Path) -> None:
