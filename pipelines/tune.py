@@ -9,8 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from lungal.data.files import require
-from lungal.params import Params, TrainParams
+from lungal.params import ModelParams, Params, TrainParams
 from lungal.tracking import Run, content_hash
 from lungal.tracking.run import Status
 from lungal.tuning.study import Outcome, search, write_trials
@@ -19,6 +21,8 @@ from lungal.tuning.worker import Fit, OnStep
 from pipelines.round_run import round_run
 from pipelines.stage import PATHS, progress, run
 
+ROOT = Path(__file__).resolve().parents[1]
+CODE = "lungal/"
 FOLDER = PATHS.best.parent
 TRIALS = FOLDER / ".trials"
 STATUS: dict[str, Status] = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
@@ -45,6 +49,8 @@ class TrialRun:
 def tune(params: Params) -> None:
     """Search, write the winner, and log the search."""
     train, val = (require(PATHS.records / split, f"records@{split}") for split in ("train", "val"))
+    # Without a trial nobody reads the initial weights, or waits for TensorFlow.
+    data = _hash_data(train, val, params.model) if params.tune.trials else ""
     with (
         round_run("tune", params) as tracked,
         tracked.system_metrics(),
@@ -54,7 +60,7 @@ def tune(params: Params) -> None:
             _fit_on(train, val, params),
             params.train,
             params.tune,
-            data=_hash_data(train, val, params),
+            data=data,
             storage=params.tune.storage or f"sqlite:///{FOLDER}/study.db",
             work=TRIALS,
             record=lambda number, key, chosen: TrialRun(
@@ -77,9 +83,26 @@ def _fit_on(train: Path, val: Path, params: Params) -> Fit:
     return fit
 
 
-def _hash_data(train: Path, val: Path, params: Params) -> str:
-    parts = [content_hash(train), content_hash(val), params.model.model_dump(mode="json")]
+def _hash_data(train: Path, val: Path, model: ModelParams) -> str:
+    from lungal.detectors.tfod.weights import hash_initial
+
+    where = {"initial_weights", "initial_weights_sha256"}  # what counts is what lies there
+    shape = model.model_dump(mode="json", exclude=where)
+    parts = [content_hash(train), content_hash(val), shape, hash_initial(model), hash_code(ROOT)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def hash_code(root: Path) -> str:
+    """Return a hash of lungal's modules that a trial runs: those that the stage depends on.
+
+    Args:
+        root: the folder of dvc.yaml and of the package.
+    """
+    document = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    named = (root / path for path in document["stages"]["tune"]["deps"] if path.startswith(CODE))
+    modules = {file for path in named for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    hashes = {file.relative_to(root).as_posix(): content_hash(file) for file in modules}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def _log(tracked: Run, outcome: Outcome) -> None:

@@ -63,7 +63,7 @@ def study_name(train: TrainParams, tune: TuneParams, data: str) -> str:
     Args:
         train: the parameters that the search varies.
         tune: the search. The number of trials and where they are stored do not matter.
-        data: hash of the records, of the model's parameters, and of what else a trial reads.
+        data: hash of the records, of the model and its initial weights, and of the code.
     """
     settings = tune.model_dump(mode="json", exclude={"trials", "storage", "heartbeat_seconds"})
     return f"lungal-{hash_of([data, train.model_dump(mode='json'), settings, OBJECTIVE])}"

@@ -91,7 +91,8 @@ class Worker:
         self._claim(trial)
         self._turn.close()  # it is ours: the next worker may ask
         params = shorten(suggest(trial, self._train, self._tune.space), self._tune)
-        key = hash_of(trial.params)
+        # Another study may have left a training with these parameters: of other code, or weights.
+        key = hash_of([self._study.study_name, trial.params])
         recorder = self._record(trial.number, key, trial.params)
         state = "FAIL"
         try:

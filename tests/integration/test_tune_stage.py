@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lungal.data.labels import LABELS, write_labels
+from lungal.detectors.tfod.weights import _hash_initial
 from lungal.params import TrainParams
 from pipelines import tune
 
@@ -71,6 +72,70 @@ def test_search_writes_its_outputs_though_mlflow_is_away(
     assert [data["context"] for data in datasets] == ["training", "validation"]
     assert entries[-1]["operation"] == "end"
     assert entries[-1]["data"] == {"status": "FINISHED"}
+
+
+def study(root: Path) -> str:
+    return str(yaml.safe_load((root / "tuning/best.yaml").read_text())["study"])
+
+
+def test_other_code_searches_anew(
+    project: SetParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(trials=1)
+    studies = []
+    for code in ("one", "one", "two"):
+        monkeypatch.setattr(tune, "hash_code", lambda _, code=code: code)
+        assert tune.main() == 0
+        studies.append(study(tmp_path))
+    assert studies[0] == studies[1] != studies[2]
+
+
+def test_other_weights_at_the_same_place_search_anew_and_the_same_elsewhere_do_not(
+    project: SetParams, tmp_path: Path
+) -> None:
+    studies = []
+    for place, content in (("a", b"1"), ("b", b"1"), ("a", b"2")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "ckpt-1.index").write_bytes(content)
+        set_weights(tmp_path, str(tmp_path / place))
+        _hash_initial.cache_clear()  # another process runs the stage
+        assert tune.main() == 0
+        studies.append(study(tmp_path))
+    assert studies[0] == studies[1] != studies[2]
+
+
+def set_weights(root: Path, where: str) -> None:
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    profile = params["profiles"][params["profile"]]
+    profile["model"]["initial_weights"] = where
+    profile["tune"]["trials"] = 1
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_no_trials_read_no_weights(project: SetParams, tmp_path: Path) -> None:
+    set_weights(tmp_path, "/gone.h5")
+    assert tune.main() == 1
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["profiles"][params["profile"]]["tune"]["trials"] = 0
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    assert tune.main() == 0
+
+
+def test_the_code_is_that_of_the_modules_that_the_stage_depends_on(tmp_path: Path) -> None:
+    deps = ["pipelines/tune.py", "lungal/one.py", "lungal/many", "data/records"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"tune": {"deps": deps}}}))
+    names = ("pipelines/tune.py", "lungal/one.py", "lungal/many/inner/x.py", "lungal/other.py")
+
+    def write(name: str, content: str) -> str:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+        return tune.hash_code(tmp_path) if (tmp_path / names[-1]).exists() else ""
+
+    first = [write(name, "1") for name in names][-1]
+    assert write("lungal/other.py", "2") == write("lungal/many/x.pyc", "2") == first
+    changed = {write("lungal/one.py", "2"), write("lungal/many/inner/x.py", "2")}
+    assert len(changed | {first}) == 3
+    assert tune.hash_code(REPOSITORY) == tune.hash_code(REPOSITORY)
 
 
 def test_no_trials_pass_the_parameters_on(project: SetParams, tmp_path: Path) -> None:

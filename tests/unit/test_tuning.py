@@ -252,6 +252,18 @@ def test_an_interrupted_trial_is_the_next_and_goes_on_from_its_checkpoint(
     assert len(outcome.trials) == 3
 
 
+def test_another_study_does_not_go_on_from_what_this_one_left(tmp_path: Path) -> None:
+    def stopped(params: TrainParams) -> float:
+        raise KeyboardInterrupt
+
+    first, second = ToyTrainer(stopped), ToyTrainer()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, first, 1)
+    run(tmp_path, second, 1, data="data of other weights")
+    assert first.asked == second.asked
+    assert first.work != second.work
+
+
 def test_training_without_the_objective_is_an_error(tmp_path: Path) -> None:
     toy = ToyTrainer()
     toy.fit = lambda params, work, on_step: {"val/loss": 1.0}  # type: ignore[method-assign]

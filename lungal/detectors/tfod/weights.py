@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.detectors.tfod import compat
+from lungal.detectors.tfod.devices import make_strategy
 from lungal.detectors.tfod.weight_files import fetch, files_of, find_checkpoint, unpack
 from lungal.errors import DetectorError
 from lungal.params import ModelParams
@@ -69,7 +69,7 @@ def hash_initial(model: ModelParams) -> str:
 def _hash_initial(where: str, sha256: str | None, architecture: str, depth: float) -> str:
     if where == "scratch":
         return where
-    compat.install()
+    make_strategy()  # before any other op: on a GPU the training could not make it afterwards
     digest = hashlib.sha256()
     path = None if where == "imagenet" else fetch(where, sha256)
     if path is None or path.suffix in KERAS_SUFFIXES:

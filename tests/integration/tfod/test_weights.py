@@ -267,6 +267,15 @@ def test_files_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
         hash_initial(ModelParams(initial_weights=str(tmp_path / "gone")))
 
 
+def test_devices_are_set_up_before_weights_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def set_up() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("lungal.detectors.tfod.weights.make_strategy", set_up)
+    with pytest.raises(InterruptedError):
+        hash_initial(ModelParams(initial_weights="weights that nobody asked for before"))
+
+
 @pytest.mark.nih
 @pytest.mark.slow
 def test_a_backbone_is_the_same_wherever_it_lies(imagenet: Path, tmp_path: Path) -> None:
