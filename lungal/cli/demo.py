@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from lungal.cli.git import ask_git, git
 from lungal.cli.readers import read_report, show_report
-from lungal.cli.status import read_rounds, show_rounds
+from lungal.cli.rounds import read_rounds, show_rounds
 from lungal.errors import LungalError, SourceError, UnknownNameError
 
 SOURCES = ("phantom", "nih")

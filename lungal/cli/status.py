@@ -1,19 +1,15 @@
 """`lungal status`: where the loop stands, read from git and the files of the project."""
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from lungal.cli.git import ask_git
 from lungal.cli.readers import ledger_table
+from lungal.cli.rounds import describe_gain, read_rounds, show_rounds
 from lungal.data.annotations import current_round, read_log
 from lungal.data.asked import latest_asked, read_asked
 from lungal.errors import ServerError
@@ -24,65 +20,18 @@ from lungal.reading.refusals import waiting
 from lungal.reading.standing import standing
 from lungal.records import Annotation, Asked
 
-IOUS = ("30", "40", "50")
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One turn of the loop: what was known, how good the detector was, what readers then said."""
-
-    number: int
-    films: int  # labelled, to train on
-    boxes: int  # on them
-    ap: dict[str, float | None]  # macro AP on the test films at IoU .30, .40, .50
-    model_version: str
-    answers: dict[str, int]  # readings that came back, by verdict
-
 
 def status() -> None:
     """Show rounds, what their readers did, films, pool, open queue and the best model."""
     console = Console()
     root = Path.cwd()
     paths = load_paths(root / "dvc.yaml")
-    show_rounds(read_rounds(root), console)
+    rounds = read_rounds(root)
+    show_rounds(rounds, console)
     show_ledger(paths, console)
     lines = [_describe_films(paths), _describe_queue(paths), *_describe_quarrels(paths)]
-    for line in [*lines, _describe_models(root)]:
+    for line in filter(None, [describe_gain(rounds), *lines, _describe_models(root)]):
         console.print(line, highlight=False, markup=False)
-
-
-def read_rounds(root: Path) -> list[Round]:
-    """Return the rounds of a project, oldest first.
-
-    A round is a commit: its numbers are read off the last commit of reports/metrics.json that
-    names it, and off the file as it lies here for the present round.
-    """
-    paths = load_paths(root / "dvc.yaml")
-    reports: dict[int, Any] = {}
-    for text in [*_committed(root, paths.metrics), _present(root / paths.metrics)]:
-        report = _parse(text)
-        if "round" in report:
-            reports[report["round"]] = report
-    readings = standing(read_log(root / paths.annotations))
-    return [_round(report, readings) for _, report in sorted(reports.items())]
-
-
-def show_rounds(rounds: list[Round], console: Console) -> None:
-    """Print a table, a line per round."""
-    table = Table("round", "films", "boxes", title="Rounds: films labelled, macro AP on test films")
-    for iou in IOUS:
-        table.add_column(f"AP@.{iou}", justify="right")
-    table.add_column("model", no_wrap=True)
-    table.add_column("answers")
-    for turn in rounds:
-        ap = [f"{value:.3f}" if value is not None else "-" for value in turn.ap.values()]
-        answers = ", ".join(f"{n} {verdict}" for verdict, n in sorted(turn.answers.items()))
-        counts = [str(turn.number), str(turn.films), str(turn.boxes)]
-        table.add_row(*counts, *ap, turn.model_version, answers or "none yet")
-    if rounds:
-        console.print(table)
-    else:
-        console.print("no round yet: `dvc repro` plays the first")
 
 
 def show_ledger(paths: Paths, console: Console) -> None:
@@ -90,35 +39,6 @@ def show_ledger(paths: Paths, console: Console) -> None:
     log = read_log(paths.annotations)
     if log:
         console.print(ledger_table(ledger(standing(log), load_params(Path("params.yaml")).reading)))
-
-
-def _round(report: dict[str, Any], readings: list[Annotation]) -> Round:
-    verdicts = Counter[str](a.verdict for a in readings if a.round == report["round"])
-    return Round(
-        number=report["round"],
-        films=report["labelled_films"],
-        boxes=report["labelled_boxes"],
-        ap={iou: report["test"].get(f"macro_ap{iou}") for iou in IOUS},
-        model_version=report["model_version"],
-        answers=dict(verdicts),
-    )
-
-
-def _committed(root: Path, path: Path) -> list[str]:
-    commits = ask_git(root, "log", "--reverse", "--format=%H", "--", str(path)).split()
-    return [ask_git(root, "show", f"{commit}:./{path}") for commit in commits]
-
-
-def _present(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:  # amid a merge it holds git's marks
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _describe_films(paths: Paths) -> str:

@@ -1,0 +1,36 @@
+"""What `lungal status` says of the next batch: the shape of the rounds so far."""
+
+import pytest
+
+from lungal.cli.rounds import Round, describe_gain
+
+
+def rounds(films, scores):
+    return [
+        Round(number, count, 2 * count, dict.fromkeys(("30", "40", "50"), score), "r", {})
+        for number, (count, score) in enumerate(zip(films, scores, strict=True), start=1)
+    ]
+
+
+STEEP = [0.1, 0.2, 0.28, 0.35, 0.41, 0.46]
+FLAT = [0.1, 0.3, 0.31, 0.311, 0.311, 0.311]
+
+
+@pytest.mark.parametrize(("scores", "advice"), [(STEEP, "read on"), (FLAT, "be time to stop")])
+def test_a_curve_that_still_rises_is_read_on(scores, advice):
+    said = describe_gain(rounds(range(60, 180, 20), scores))
+    assert said.startswith("next batch: the next 20 films gain at most 0.")
+    assert said.endswith(advice)
+
+
+def test_few_rounds_say_nothing():
+    assert describe_gain([]) is None
+    assert describe_gain(rounds(range(60, 140, 20), STEEP[:4])) is None
+
+
+def test_a_round_without_new_films_or_without_a_score_does_not_count():
+    known = rounds(range(60, 160, 20), STEEP[:5])
+    assert describe_gain(known) is not None
+    assert describe_gain(rounds([60, 80, 80, 100, 120], STEEP[:5])) is None
+    unknown = rounds([160], [None])
+    assert describe_gain([*known, *unknown]) == describe_gain(known)
