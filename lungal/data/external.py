@@ -186,7 +186,10 @@ def _coco_film(
     found: FoundFilm, paths: Mapping[str, Path], images: Path, described: Mapping[str, Any]
 ) -> ExternalFilm:
     direct = images / found.film
-    path = direct if direct.is_file() else paths.get(PureWindowsPath(found.film).name)
+    try:
+        path = direct if direct.is_file() else paths.get(PureWindowsPath(found.film).name)
+    except OSError:  # a name that no file can have
+        path = None
     if path is None:
         raise AnnotationError(f"the film {found.film} is not under {images}")
     height, width = read_pixels(path).shape

@@ -205,3 +205,12 @@ def test_patients_are_known_beside_a_row_that_is_not(tmp_path):
     assert (found.films[0].age, found.films[0].view) == (45, "AP")
     assert len(found.refused) == 2
     assert any("patient_id is ['12'], which is no name" in line for line in found.refused)
+
+
+@pytest.mark.parametrize("odd", ["x" * 5000 + ".png", "\ud800.png", "a\0.png"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, odd):
+    file = coco(tmp_path, [{"file_name": "a.png"}, {"file_name": odd, "there": False}], [])
+    found = read(file, tolerance=0.5)
+    assert [film.image_id for film in found.films] == ["a"]
+    (line,) = found.refused
+    assert "is not under" in line
