@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lungal.params.section import Above0, Fraction, Overlap, Positive, Section, Seed
+from lungal.params.section import Above0, Fraction, Overlap, Positive, Section
 
 
 class PhantomParams(Section):
@@ -22,7 +22,7 @@ class PhantomParams(Section):
     """Share of patients who are filmed again and again, with the same findings each time."""
     rarity: Annotated[float, Field(ge=0)] = 1.0
     """Power of how often each finding is: 1 is as NIH has them, 0 alike, more makes rare rarer."""
-    seed: Seed = 0
+    seed: int = 0
 
 
 class SubsetParams(Section):
@@ -31,7 +31,7 @@ class SubsetParams(Section):
     rule: Literal["boxed", "everything"] = "boxed"
     """boxed: every film with a box, plus `no_finding` films without finding."""
     no_finding: Annotated[int, Field(ge=0)] = 200
-    seed: Seed = 0
+    seed: int = 0
 
 
 class DataParams(Section):
@@ -66,7 +66,7 @@ class LabelParams(Section):
 
     initial: Positive | Literal["all"] = 60
     """How many training films start with their boxes; the others wait in the pool."""
-    seed: Seed = 0
+    seed: int = 0
 
 
 class ReadingParams(Section):
