@@ -3,6 +3,8 @@
 OpenCV decodes them, and says nothing of what it had to make up.
 """
 
+import re
+
 import simplejpeg
 
 
@@ -30,6 +32,13 @@ def ends_whole(encoded: bytes) -> bool:
     return encoded.startswith(b"\xff\xd8") and b"\xff\xd9" in encoded[-1024:]
 
 
+HARMLESS = re.compile(
+    r"SOS parameters|ICC|JFIF revision|Adobe|extraneous bytes before marker 0x(?!d[0-9])"
+)
+"""What libjpeg warns of in headers, which are often odd while the picture is whole. Before a marker
+from 0xd0 to 0xd9 it is the picture's own codes that are too many."""
+
+
 def why_damaged(encoded: bytes) -> str | None:
     """Say what is wrong inside of an image that can be decoded, or None if nothing is known.
 
@@ -44,5 +53,5 @@ def why_damaged(encoded: bytes) -> str | None:
         # An eighth of the picture is quicker, and all of its codes are read.
         simplejpeg.decode_jpeg(encoded, "GRAY", min_height=1, min_width=1, min_factor=8)
     except ValueError as error:
-        return f"is damaged: {error}"
+        return None if HARMLESS.search(str(error)) else f"is damaged: {error}"
     return None

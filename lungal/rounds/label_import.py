@@ -13,6 +13,7 @@ from lungal.data.annotations import checked, current_round, to_json
 from lungal.data.interchange.door import admit, match_film
 from lungal.data.interchange.film import Found, FoundFilm, Size, Unfit
 from lungal.errors import AnnotationError
+from lungal.reading.standing import by_film, standing
 from lungal.records import Annotation, Split
 
 NOBODY = "import"
@@ -69,15 +70,15 @@ class Importer:
         """Say what of it the log lacks; one bad film stops no other.
 
         What is new has been checked and may be appended. The same files once more bring nothing.
-        Files that say something else of a film bring a later event of the same thread, in its
-        round. All else is of the round in work, however many files come in: of two readers' labels
-        of a film both count.
+        Files that say something else of a film bring a later event of the same thread. All is of
+        the round in work, however many files come in: of two readers' labels of a film both count.
+        An edit of one of them stays in their round, beside the other.
 
         Args:
             found: what the files say.
             log: all events so far.
         """
-        number, latest = self._round(log), _latest(log)
+        number, latest, beside = self._round(log), _latest(log), _in_company(log)
         refused: list[Unfit] = []
         threads: dict[str, list[_Said]] = defaultdict(list)
         for film in found:
@@ -85,7 +86,7 @@ class Importer:
                 refused.append(film)
             elif film.boxes or film.verdict or not self.skip_empty:
                 try:
-                    said = self._check(film, number, latest)
+                    said = self._check(film, number, beside)
                     threads[said.event.thread].append(said)
                 except (AnnotationError, UnicodeEncodeError) as error:
                     # JSON may hold half of a surrogate pair, which is no text.
@@ -114,7 +115,7 @@ class Importer:
             return max(self.labelled, last)
         return max(current_round(event for event in log if event.role != "import"), last)
 
-    def _check(self, found: FoundFilm, number: int, latest: Mapping[str, Annotation]) -> "_Said":
+    def _check(self, found: FoundFilm, number: int, beside: Mapping[str, int]) -> "_Said":
         image_id, film = self._film(found)
         try:
             admitted = admit(found, film.size, rescale=self.rescale)
@@ -125,11 +126,10 @@ class Importer:
         thread = f"import-{self.form}-{image_id}"
         if address is not None:  # two readers of a film are two threads
             thread += "-" + reader.replace("@", "%40")
-        before = latest.get(thread)
         event = Annotation(
             source_id=thread,
             image_id=image_id,
-            round=number if before is None else before.round,
+            round=beside.get(thread, number),
             reader=reader,
             verdict=found.verdict or ("finding" if admitted.boxes else "no_finding"),
             boxes=admitted.boxes,
@@ -187,6 +187,21 @@ def _contradictions(voices: Sequence[_Said]) -> list[Unfit]:
 def _latest(log: Iterable[Annotation]) -> dict[str, Annotation]:
     ours = (event for event in log if event.role == "import")
     return {event.thread: event for event in sorted(ours, key=lambda e: (_moment(e), e.source_id))}
+
+
+def _in_company(log: Iterable[Annotation]) -> dict[str, int]:
+    """Return thread to round of imports which, with another reading, are the last word of a film.
+
+    An edit of one leaves that round, and the other reading would no longer count.
+    """
+    rounds: dict[str, int] = {}
+    for words in by_film(standing(log)).values():
+        spoken = [word for word in words if word.verdict != "skipped" and word.role != "control"]
+        last = max((word.round for word in spoken), default=0)
+        together = [word for word in spoken if word.round == last]
+        if len(together) > 1:
+            rounds |= {word.thread: last for word in together if word.role == "import"}
+    return rounds
 
 
 def _content(event: Annotation) -> tuple[object, ...]:

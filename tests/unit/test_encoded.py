@@ -69,6 +69,21 @@ def test_what_follows_the_picture_is_no_damage(film):
     assert why_damaged(encode_jpeg(film) + b"a scanner's own words") is None
 
 
+def test_an_odd_header_is_no_damage(film):
+    whole = encode_jpeg(film)
+    tables = whole.index(b"\xff\xdb")
+    revision = whole.index(b"JFIF\x00") + 5
+    scan = whole.index(b"\xff\xda") + 7  # marker, length, one component's three bytes
+    for odd in (
+        whole[:tables] + b"\x00\x00" + whole[tables:],
+        whole[:revision] + b"\x02" + whole[revision + 1 :],
+        whole[:scan] + b"\x00\x00" + whole[scan + 2 :],
+    ):
+        assert odd != whole
+        assert why_damaged(odd) is None
+        np.testing.assert_array_equal(decode(odd, ""), decode(whole, ""))
+
+
 @pytest.mark.nih
 def test_no_real_film_is_damaged(nih_root):
     for path in sorted(nih_root.rglob("*.jp*g"))[:100]:

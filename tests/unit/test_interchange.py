@@ -731,10 +731,19 @@ def test_an_import_is_of_the_round_in_work():
     assert [round_of(log) for log in ([], ann, before_pull)] == [1, 2, 2], "without labels"
 
 
-def test_an_edit_is_of_the_round_of_what_it_edits():
-    first = importer(labelled=1).compare([said()], []).new
-    (edited,) = importer(labelled=4, now="2026-12-01T10:00:00Z").compare([said(x1=12)], first).new
-    assert (edited.thread, edited.round) == (first[0].thread, 1)
+def test_an_edit_is_of_the_round_in_work_unless_it_stands_beside_another_reading():
+    def edit_after(log):
+        later = importer(reader="ann", labelled=4, now="2026-12-01T10:00:00Z")
+        (edited,) = later.compare([said(x1=12)], log).new
+        assert edited.thread == ann[0].thread
+        return edited.round
+
+    ann = importer(reader="ann", labelled=1).compare([said()], []).new
+    bob = importer(reader="bob", labelled=1).compare([said(x1=14)], ann).new
+    reread = replace(ann[0], source_id="ls-1-3@1", role="reread", round=3)
+    assert edit_after(ann) == 4, "else the next labels would be of a round that was played"
+    assert edit_after([*ann, *bob]) == 1, "else bob's labels would no longer count"
+    assert edit_after([*ann, *bob, reread]) == 4, "else the correction would come too late to count"
 
 
 def test_a_file_that_knows_its_times_is_believed():
