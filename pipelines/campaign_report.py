@@ -37,7 +37,7 @@ TILE = 224
 def write_nothing() -> None:
     """Write the outputs of a stage that had nothing to play."""
     with whole_folder(PATHS.simulation_report) as folder:
-        for name, table in {"points": point_table([]), "picks": pick_table([])}.items():
+        for name, table in {"points": point_table([], ""), "picks": pick_table([])}.items():
             (folder / f"{name}.csv").write_bytes(as_csv(table))
     write_json(PATHS.simulation, {})
 
@@ -143,7 +143,7 @@ def log(
     run = tracker.open_run(
         f"simulation-{key}", f"simulation-{key[:8]}", tags | git_tags(Path()), logged
     )
-    curves = tables(verdict, points, [])["curves"]
+    curves = tables(verdict, points, [], params.simulate.learner)["curves"]
     for arm in verdict.arms:
         inner = run.nested(arm, arm, {"lungal.arm": arm}, {"arm": params.simulate.arms[arm]})
         rows = curves[(curves["arm"] == arm) & (curves["currency"] == "films")]

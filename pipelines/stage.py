@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lungal.errors import ChangedParamsError, LungalError
+from lungal.errors import ChangedParamsError, LungalError, StageOrderError
 from lungal.params import Params, load_params, read_sections
 from lungal.paths import load_paths
 
@@ -29,6 +29,9 @@ PATHS = load_paths(PIPELINE)
 """The paths of dvc.yaml, relative to the project's root, which is where DVC runs a stage."""
 
 PARAMS = Path("params.yaml")
+LOCKED = Path(PIPELINE.name)
+"""Where this is, DVC runs the stages, and notes down what they were run with."""
+PASSES = 5
 QUIET_SECONDS = 15.0
 INTERRUPTED = 130
 
@@ -53,7 +56,8 @@ def run(stage: str, body: Callable[[Params], Afterwards | None]) -> int:
     try:
         began = read_sections(PARAMS)
         afterwards = body(load_params(PARAMS))
-        _refuse_changes(stage, began, read_sections(PARAMS))
+        if LOCKED.exists():  # below .simulations nothing is noted down
+            _refuse_changes(stage, began, read_sections(PARAMS))
         if afterwards:
             afterwards()
     except LungalError as error:
@@ -70,12 +74,20 @@ def until_settled(read: Callable[[], Content], work: Callable[[Content], None]) 
 
     DVC notes down a file's hash when the stage has ended. So what was written must rest on all
     that came into the file meanwhile.
+
+    Raises:
+        StageOrderError: if it was never the same at the end as at the start.
     """
     content = read()
-    work(content)
-    while (now := read()) != content:
-        content = now
+    for _ in range(PASSES):
         work(content)
+        if (now := read()) == content:
+            return
+        content = now
+    raise StageOrderError(
+        f"readings came in {PASSES} times while the stage ran: stop `lungal pull --watch`, or run "
+        "`dvc repro` again"
+    )
 
 
 @contextmanager

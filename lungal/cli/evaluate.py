@@ -14,11 +14,13 @@ from rich.progress import track
 from lungal.cli.connection import ROOT
 from lungal.cli.evaluation_tables import show
 from lungal.cli.model import find_model
+from lungal.data.sources.box_file import IMAGE_ID
+from lungal.data.sources.survey import patient_of
 from lungal.errors import EvaluationError, SourceError
 from lungal.params import Params, SubsetParams, load_params
 
 if TYPE_CHECKING:  # pandas and SciPy take a second, and `lungal --help` needs neither
-    from lungal.data.external import ExternalSet
+    from lungal.data.external import ExternalFilm, ExternalSet
     from lungal.data.learnt_from import LearntFrom
     from lungal.records import Detections, Image
 
@@ -111,7 +113,7 @@ def find_met(found: "ExternalSet", learnt: "Sequence[LearntFrom | None]") -> lis
     met = [
         film.image_id
         for film in found.films
-        if any(one is not None and one.knows(film.image_id, film.patient_id) for one in learnt)
+        if any(one is not None and _knows(one, film) for one in learnt)
     ]
     if len(met) == len(found.films):
         raise EvaluationError(
@@ -119,6 +121,12 @@ def find_met(found: "ExternalSet", learnt: "Sequence[LearntFrom | None]") -> lis
             "it can only be judged on others (--all-films judges nonetheless)"
         )
     return met
+
+
+def _knows(learnt: "LearntFrom", film: "ExternalFilm") -> bool:
+    # A COCO file may name patients in its own way, while its films have NIH's names.
+    by_name = patient_of(film.image_id) if IMAGE_ID.fullmatch(film.image_id) else film.patient_id
+    return any(learnt.knows(film.image_id, who) for who in (film.patient_id, by_name))
 
 
 def look(

@@ -57,7 +57,10 @@ def _left_out(found: "ExternalSet", met: Sequence[str] | None) -> list[str]:
     if met is None:
         lines.append("[yellow]films that a model learnt from[/] may be among these")
     elif met:
-        lines.append(f"[yellow]left out[/] {len(met)} films of patients that a model learnt from")
+        lines.append(
+            f"[yellow]left out[/] {len(met)} films of patients that a model learnt from, by their "
+            "names; --all-films if these are other people"
+        )
     return lines
 
 

@@ -16,6 +16,8 @@ from lungal.paths import Paths, load_paths
 if TYPE_CHECKING:  # pandas takes a second, and `lungal --help` does not need it
     from lungal.acquisition.pool import Choice
 
+KEPT = ROOT / "models/.training/first"
+"""Embeddings of films, for another time."""
 COLUMNS = ("rank", "image_id", "patient_id", "path", "cluster", "typicality")
 
 
@@ -34,24 +36,31 @@ def first(
     After `dvc repro split`. The most typical film of each of as many clusters, as a network sees
     them that was trained on photographs; films whose truth is known count as read already.
     """
-    from lungal.data.films import film_paths, read_films
+    from lungal.data.files import whole_file
+    from lungal.data.films import film_paths
+    from lungal.data.manifest import read_manifest
     from lungal.detectors.tfod.backbone import Backbone
-    from lungal.rounds.cold_start import choose_first, embed_films
+    from lungal.rounds.cold_start import choose_first, embed_kept
 
     if out.is_dir():
         raise SourceError(f"{out} is a folder; --out names a file")
     params, paths = load_params(ROOT / "params.yaml"), load_paths(ROOT / "dvc.yaml")
     waiting, known = find_waiting(paths)
-    stored, names = film_paths(paths.manifest), [*waiting, *known]
+    manifest = read_manifest(paths.manifest)
+    content = dict(zip(manifest["image_id"], manifest["sha256"], strict=True))
+    stored = film_paths(paths.manifest)
+    wanted = {name: stored[name] for name in (*waiting, *known)}
     backbone = Backbone(weights or params.proxy.initial_weights, params.proxy.input_size)
-    rows = embed_films(read_films(stored, names), backbone)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    seen = track(rows, "Looking at films", len(names), console=console)
-    embeddings = dict(zip(names, seen, strict=True))
-    choices = choose_first(waiting, embeddings, known, films, params.select)
-    write(out, choices, stored)
+    with whole_file(out) as part:  # an hour later would be too late to find that it cannot be
+        rows = embed_kept(wanted, content, backbone, KEPT)
+        embeddings = dict(track(rows, "Looking at films", len(wanted), console=console))
+        with console.status("Choosing"):
+            choices = choose_first(waiting, embeddings, known, films, params.select)
+        write(part, choices, stored)
     read = f"; {len(known)} count as read" if known else ""
-    console.print(f"{len(choices)} of {len(waiting)} training films are named in {out}{read}")
+    said = f"{len(choices)} of {len(waiting)} training films are named in {out}{read}"
+    console.print(said, markup=False)
 
 
 def find_waiting(paths: Paths) -> tuple[dict[str, str], list[str]]:
@@ -80,8 +89,6 @@ def write(out: Path, choices: "Sequence[Choice]", stored: Mapping[str, Path]) ->
     """Write a row per film, in the order in which they are worth reading."""
     import pandas as pd
 
-    from lungal.data.files import whole_file
-
     rows = [
         (
             one.rank,
@@ -93,5 +100,4 @@ def write(out: Path, choices: "Sequence[Choice]", stored: Mapping[str, Path]) ->
         )
         for one in choices
     ]
-    with whole_file(out) as part:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(part, index=False, lineterminator="\n")
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(out, index=False, lineterminator="\n")

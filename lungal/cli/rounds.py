@@ -16,6 +16,8 @@ from lungal.paths import load_paths
 from lungal.reading.standing import standing
 from lungal.records import Annotation
 
+LEARNING = 0.05
+"""AP from which a detector has begun to learn."""
 IOUS = ("30", "40", "50")
 
 
@@ -65,11 +67,16 @@ def show_rounds(rounds: list[Round], console: Console) -> None:
         console.print("no round yet: `dvc repro` plays the first")
 
 
-def describe_gain(rounds: list[Round]) -> str | None:
-    """Say what the next batch is likely to gain; None while there are too few rounds to tell.
+def describe_gain(rounds: list[Round], batch: int) -> str | None:
+    """Say what a next batch is likely to gain; None while there are too few rounds to tell.
 
     A power law through the rounds, as simulated campaigns have it (`lungal.simulation.stopping`).
-    A round that had no more films than an earlier one says nothing of what films bring.
+    A round that had no more films than an earlier one says nothing of what films bring, and a
+    detector that finds next to nothing has not begun to learn.
+
+    Args:
+        rounds: of the project.
+        batch: films of the next batch.
     """
     from lungal.simulation.curves import Curve  # SciPy takes a second
     from lungal.simulation.stopping import LEAST, suggest
@@ -82,7 +89,7 @@ def describe_gain(rounds: list[Round]) -> str | None:
         if len(known) == len(IOUS) and turn.films > max(films, default=0):
             films.append(turn.films)
             scores.append(sum(known) / len(known))
-    if len(films) < LEAST:
+    if len(films) < LEAST or max(scores) < LEARNING:
         return None
     rules, curve = Rules(), Curve(np.array(films), np.array(scores))
     said = suggest(
@@ -92,6 +99,7 @@ def describe_gain(rounds: list[Round]) -> str | None:
         level=rules.level,
         draws=rules.fits,
         seed=rules.seed,
+        batch=batch,
     )
     advice = "it may be time to stop" if said.stop else "read on"
     return f"next batch: {said.reason} in AP, mean over the three IoUs: {advice}"

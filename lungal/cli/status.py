@@ -30,7 +30,8 @@ def status() -> None:
     show_rounds(rounds, console)
     show_ledger(paths, console)
     lines = [_describe_films(paths), _describe_queue(paths), *_describe_quarrels(paths)]
-    for line in filter(None, [describe_gain(rounds), *lines, _describe_models(root)]):
+    gain = describe_gain(rounds, load_params(root / "params.yaml").select.budget)
+    for line in filter(None, [gain, *lines, _describe_models(root)]):
         console.print(line, highlight=False, markup=False)
 
 

@@ -61,7 +61,7 @@ class SelectParams(Section):
     one_per_patient: bool = True
     reread_fraction: Fraction = 0.1
     """Share of the budget for training films whose boxes look wrong (needs crossfit.folds)."""
-    seed: Seed = 0
+    seed: int = 0
 
 
 class QueueParams(Section):

@@ -39,18 +39,6 @@ class Profile(Section):
     tune: TuneParams
     crossfit: CrossfitParams
 
-    @model_validator(mode="after")
-    def search_what_counts(self) -> Self:
-        name, idle = self.model.architecture, []
-        if self.tune.trials and name.startswith("centernet"):
-            idle = [key for key in NOT_OF_CENTERNET if getattr(self.tune.space, key)]
-        if idle:
-            raise ValueError(
-                f"tune.space: {name} has no {', '.join(idle)}, so that trials would differ by "
-                "chance alone; null leaves it alone"
-            )
-        return self
-
 
 class Params(Section):
     """All of params.yaml, with `profile` resolved."""
@@ -79,7 +67,12 @@ class Params(Section):
 
     @property
     def tune(self) -> TuneParams:
-        return self.profiles[self.profile].tune
+        """The search; of parameters that the architecture has, if it varies any."""
+        tune = self.profiles[self.profile].tune
+        if not self.model.architecture.startswith("centernet"):
+            return tune
+        space = tune.space.model_copy(update=dict.fromkeys(NOT_OF_CENTERNET))
+        return tune.model_copy(update={"space": space})
 
     @property
     def crossfit(self) -> CrossfitParams:

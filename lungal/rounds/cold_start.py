@@ -5,19 +5,26 @@ never trained on films: Hacohen, Dekel & Weinshall 2022 (TypiClust), with ImageN
 the place of self-supervised ones.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from lungal.acquisition.choosing import choose_from
 from lungal.acquisition.pool import Choice, Pool
 from lungal.boxes import FloatArray
+from lungal.data.files import whole_file
+from lungal.data.films import read_films
 from lungal.data.images import prepare
 from lungal.detectors.tfod.backbone import Backbone
 from lungal.params import SelectParams
 from lungal.records import CLASSES, Image
 
 ROUND = 1
+BLOCK = 4096
+"""Films whose embeddings are kept in a file."""
 
 
 def embed_films(images: Iterable[Image], backbone: Backbone) -> Iterator[FloatArray]:
@@ -36,6 +43,39 @@ def embed_films(images: Iterable[Image], backbone: Backbone) -> Iterator[FloatAr
     for fine, _ in backbone.look(prepare(image.pixels, backbone.size) for image in images):
         largest = fine.max(axis=(0, 1))
         yield largest / np.linalg.norm(largest)
+
+
+def embed_kept(
+    films: Mapping[str, Path], content: Mapping[str, str], backbone: Backbone, folder: Path
+) -> Iterator[tuple[str, FloatArray]]:
+    """Yield films by name with their embeddings, as `embed_films`; keep these, block by block.
+
+    Looking at a hundred thousand films takes an hour: what was looked at is there the next time.
+
+    Args:
+        films: image_id to the stored film.
+        content: image_id to the SHA-256 of that file.
+        backbone: looks at them.
+        folder: where embeddings lie.
+
+    Raises:
+        DetectorError: if the backbone's weights cannot be used.
+        ImageError: if a film cannot be read.
+    """
+    names = sorted(films)
+    for start in range(0, len(names), BLOCK):
+        block = names[start : start + BLOCK]
+        parts = json.dumps([backbone.key, [(name, content[name]) for name in block]])
+        path = folder / f"{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npy"
+        if path.exists():
+            yield from zip(block, np.load(path), strict=True)
+            continue
+        rows = []
+        for name, row in zip(block, embed_films(read_films(films, block), backbone), strict=True):
+            rows.append(row)
+            yield name, row
+        with whole_file(path) as part, part.open("wb") as file:
+            np.save(file, np.array(rows))
 
 
 def choose_first(

@@ -47,7 +47,8 @@ def render(
     """
     order = _order(verdict)
     known = {
-        name: _in_order(table, order) for name, table in tables(verdict, points, picks).items()
+        name: _in_order(table, order)
+        for name, table in tables(verdict, points, picks, learner).items()
     }
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -44,7 +44,7 @@ class Suggestion:
 
     arm: str
     films: float  # labelled so far
-    batch: float  # films of the next batch: as many as the most of those before
+    batch: float  # films of the next batch
     law: PowerLaw | None  # None: too few rounds
     gain: float  # predicted, of the next batch; NaN without a law
     upper: float  # end of its one-sided interval
@@ -93,7 +93,14 @@ def _line(powers: Floats, scores: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def suggest(
-    arm: str, curves: Sequence[Curve], *, least_gain: float, level: float, draws: int, seed: int
+    arm: str,
+    curves: Sequence[Curve],
+    *,
+    least_gain: float,
+    level: float,
+    draws: int,
+    seed: int,
+    batch: float | None = None,
 ) -> Suggestion:
     """Suggest to stop if the next batch gains less than `least_gain`, even at its upper bound.
 
@@ -109,12 +116,13 @@ def suggest(
         level: 0.95: the gain is below the bound with this confidence.
         draws: how many, where they are random.
         seed: of the draws.
+        batch: films of the next batch; None: as many as the most of those before.
     """
     budgets, scores = stack(curves)
     mean = Curve(budgets.mean(axis=0), scores.mean(axis=0))
     films, rounds = float(mean.budgets[-1]), len(mean.budgets)
-    # The last may have been what was left of the pool, which gains little for that.
-    batch = float(np.diff(mean.budgets).max()) if rounds > 1 else UNKNOWN
+    if batch is None:  # the last may have been what was left of the pool, which gains little
+        batch = float(np.diff(mean.budgets).max()) if rounds > 1 else UNKNOWN
     if rounds < LEAST or mean.budgets[0] <= 0:
         reason = f"{rounds} rounds are too few to fit a curve to; {LEAST} are enough"
         return Suggestion(arm, films, batch, None, UNKNOWN, UNKNOWN, None, reason)

@@ -24,7 +24,7 @@ POINT_COLUMNS = ("arm", "seed", "round", *CURRENCIES, "score", *CLASSES)
 
 
 def tables(
-    verdict: Verdict, points: Sequence[Point], picks: Sequence[Pick], learner: str = ""
+    verdict: Verdict, points: Sequence[Point], picks: Sequence[Pick], learner: str
 ) -> dict[str, pd.DataFrame]:
     """Return all tables by name: what a report writes as CSV.
 
@@ -45,7 +45,7 @@ def tables(
     }
 
 
-def point_table(points: Sequence[Point], learner: str = "") -> pd.DataFrame:
+def point_table(points: Sequence[Point], learner: str) -> pd.DataFrame:
     """Return a row per point, in order of arm, seed and round, with a column per class.
 
     The last column is the learner: numbers of a proxy are never without its name.
@@ -69,7 +69,13 @@ def read_points(path: Path, learner: str) -> list[Point]:
         EvaluationError: if the file is missing, is no such table, or is of another learner.
     """
     try:
-        table = pd.read_csv(path, dtype={"arm": str}, usecols=[*POINT_COLUMNS, LEARNER])
+        table = pd.read_csv(path, dtype={"arm": str})
+        if set(POINT_COLUMNS) <= set(table.columns) and LEARNER not in table.columns:
+            raise EvaluationError(
+                f"{path} does not say whose points they are, as those of an earlier lungal; the "
+                "same `lungal simulate` writes it anew, and plays nothing again"
+            )
+        table = table[[*POINT_COLUMNS, LEARNER]]
         if others := sorted(set(table[LEARNER].astype(str)) - {learner}):
             raise EvaluationError(f"{path} is of the learner {others[0]!r}, not {learner!r}")
         return [
@@ -83,7 +89,7 @@ def read_points(path: Path, learner: str) -> list[Point]:
             )
             for row in table.to_dict("records")
         ]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise EvaluationError(f"{path} holds no points of a campaign ({error})") from None
 
 

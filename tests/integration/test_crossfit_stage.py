@@ -20,7 +20,7 @@ from lungal.records import Detections, Image
 from lungal.tuning.winner import Winner
 from pipelines import crossfit
 from pipelines.examined import read_committee
-from pipelines.stage import PATHS
+from pipelines.stage import PATHS, PIPELINE
 
 OUT = PATHS.detections / "crossfit.parquet"
 SIZE = 96
@@ -300,6 +300,7 @@ def test_a_real_model_folder_is_all_that_the_real_detector_needs(
 
 def test_folds_are_kept_if_a_parameter_changes_meanwhile(labels, workshop, monkeypatch, capsys):
     text = Path("params.yaml").read_text()
+    shutil.copy(PIPELINE, ".")
 
     def look_and_change(*seen):
         set_profile(crossfit={"steps": 5})

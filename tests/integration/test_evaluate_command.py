@@ -207,6 +207,11 @@ def test_films_of_patients_that_a_model_learnt_from_are_left_out(
     assert evaluate(model, *data, "--all-films", "--out", "all.json") == 0
     assert json.loads((project / "all.json").read_text())["films"] == 16
 
+    by_nih_s_name = LearntFrom.of({"another film": f"{42:08d}"})  # the file calls the patient p21
+    write_learnt_from(model, by_nih_s_name)
+    assert evaluate(model, *data, "--out", "named.json") == 0
+    assert json.loads((project / "named.json").read_text())["met"] == [name(42)]
+
     write_learnt_from(model, LearntFrom.of({name(number): "p" for number in FILMS}))
     assert evaluate(model, *data, "--out", "none.json") == 1
     assert "all 16 films are of patients that the model learnt from" in capfd.readouterr().err

@@ -90,6 +90,11 @@ def test_typical_films_of_every_kind_come_first(project, capfd):
     before = Path("first.csv").read_bytes()
     assert first("--films", KINDS, "--out", "again.csv") == 0
     assert Path("again.csv").read_bytes() == before
+    (kept,) = Path("models/.training/first").iterdir()
+    written = kept.stat().st_mtime_ns
+    assert first("--films", KINDS, "--out", "kept.csv") == 0
+    assert kept.stat().st_mtime_ns == written, "nobody looks at a film twice"
+    assert Path("kept.csv").read_bytes() == before
 
     write_truth(PATHS.truth, {HELD_OUT: (), name(0): (), name(4): (), name(1): ()})
     assert first("--films", 2, "--out", "rest.csv") == 0

@@ -1,5 +1,6 @@
 """The stage train, but for the training: what is left of it when it has ended."""
 
+import shutil
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
@@ -57,6 +58,8 @@ def test_the_checkpoints_of_a_finished_training_are_thrown_away(project):
 
 
 def test_they_are_kept_if_a_parameter_changes_meanwhile(project, monkeypatch, capsys):
+    shutil.copy(REPOSITORY / "dvc.yaml", project)
+
     def log_then_change(*given):
         text = (project / "params.yaml").read_text()
         (project / "params.yaml").write_text(text.replace("      steps: 500", "      steps: 600"))

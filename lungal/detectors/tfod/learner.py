@@ -49,7 +49,8 @@ class TfodLearner:
     def key(self) -> str:
         """See `Learner.key`."""
         where = {"initial_weights", "initial_weights_sha256"}
-        parts = [
+        could_stop_early = self.train.steps // self.train.validate_every > self.train.patience
+        parts: list[object] = [
             self.name,
             self.content,
             hash_initial(self.model),
@@ -58,6 +59,8 @@ class TfodLearner:
             self.detect.model_dump(mode="json", exclude={"fused"}),
             self.detail,
         ]
+        if could_stop_early:  # as such trainings once did
+            parts.append("all steps")
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def learn(

@@ -1,12 +1,16 @@
 """DVC notes down parameters and readings as they are when a stage has ended."""
 
+import itertools
+import shutil
+
 import pytest
 
 from lungal.data.annotations import append_log
 from lungal.data.labels import films, pool, read_labels, read_round
+from lungal.errors import StageOrderError
 from lungal.records import Annotation
 from pipelines import label, records, split
-from pipelines.stage import PATHS
+from pipelines.stage import PATHS, PIPELINE, until_settled
 
 
 @pytest.fixture
@@ -25,6 +29,24 @@ def meanwhile(monkeypatch):
         monkeypatch.setattr(stage, write, write_then_change)
 
     return arrange
+
+
+@pytest.fixture(autouse=True)
+def locked(project):
+    """DVC runs the stages here."""
+    shutil.copy(PIPELINE, project)
+
+
+def test_where_nothing_is_noted_down_nothing_is_refused(project, change_params, meanwhile):
+    (project / PIPELINE.name).unlink()
+    meanwhile(split, "write_splits", lambda: change_params("  test: 0.2", "  test: 0.3"))
+    assert split.main([]) == 0
+
+
+def test_readings_that_never_cease_end_the_stage():
+    readings = itertools.count()
+    with pytest.raises(StageOrderError, match="readings came in 5 times while the stage ran"):
+        until_settled(lambda: next(readings), lambda _: None)
 
 
 def test_a_parameter_that_changes_while_a_stage_runs_fails_it(

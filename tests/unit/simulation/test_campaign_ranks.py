@@ -127,6 +127,14 @@ def test_what_holds_no_points_is_one_line(content, tmp_path):
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_points_of_an_earlier_version_say_what_to_do(tmp_path):
+    points, _ = campaign(seeds=2, rounds=3)
+    path = tmp_path / "points.csv"
+    path.write_bytes(as_csv(point_table(points, "tfod").drop(columns="learner")))
+    with pytest.raises(EvaluationError, match=r"does not say whose points .* writes it anew"):
+        read_points(path, "tfod")
+
+
 def test_points_of_a_proxy_are_not_taken_for_the_real_trainer_s(tmp_path):
     points, _ = campaign(seeds=2, rounds=3)
     path = tmp_path / "points.csv"

@@ -198,7 +198,7 @@ def test_the_summary_is_json_without_nan(verdict):
 
 
 def test_tables_have_a_row_for_all_there_is(played, verdict):
-    found = tables(verdict, *played)
+    found = tables(verdict, *played, "tfod")
     arms = len(SPEEDS)
     assert len(found["points"]) == arms * 5 * 7 + 5
     assert len(found["curves"]) == arms * 7 * 3
