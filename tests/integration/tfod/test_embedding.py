@@ -50,11 +50,14 @@ def test_a_film_that_excites_nothing_has_zeros(tf: Any) -> None:
 
 
 def test_films_that_look_alike_lie_together(tiny_exported: Path) -> None:
-    one, other = make_film("00000001_000"), make_film("00000002_000")
-    nearly = Image("00000001_001", np.clip(one.pixels.astype(np.int16) + 1, 0, 255).astype("u1"))
+    one, *others = (make_film(f"{number:08d}_000") for number in range(1, 8))
+    pixels = one.pixels.copy()
+    pixels[:20, :20] = np.minimum(pixels[:20, :20], 254) + 1
+    nearly = Image("00000001_001", pixels)
     detector = SavedModelDetector(tiny_exported, DetectParams())
-    a, b, c = (found.embedding for found in detector.detect([one, nearly, other]))
-    assert np.linalg.norm(a - b) < 0.5 * np.linalg.norm(a - c)
+    a, b, *rest = (found.embedding for found in detector.detect([one, nearly, *others]))
+    # How far apart films lie varies with the training.
+    assert np.linalg.norm(a - b) < 0.5 * np.mean([np.linalg.norm(a - c) for c in rest])
     assert np.linalg.norm(a) == pytest.approx(1, abs=1e-5)
 
 
