@@ -19,9 +19,8 @@ from lungal.tuning.study import Outcome, search, write_trials
 from lungal.tuning.winner import read_best as read_best
 from lungal.tuning.worker import Fit, OnStep
 from pipelines.round_run import round_run
-from pipelines.stage import PATHS, progress, run
+from pipelines.stage import PATHS, PIPELINE, progress, run
 
-ROOT = Path(__file__).resolve().parents[1]
 CODE = "lungal/"
 FOLDER = PATHS.best.parent
 TRIALS = FOLDER / ".trials"
@@ -88,7 +87,8 @@ def _hash_data(train: Path, val: Path, model: ModelParams) -> str:
 
     where = {"initial_weights", "initial_weights_sha256"}  # what counts is what lies there
     shape = model.model_dump(mode="json", exclude=where)
-    parts = [content_hash(train), content_hash(val), shape, hash_initial(model), hash_code(ROOT)]
+    records = [content_hash(train), content_hash(val)]
+    parts = [*records, shape, hash_initial(model), hash_code(PIPELINE.parent)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

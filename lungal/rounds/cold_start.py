@@ -23,6 +23,7 @@ from lungal.params import SelectParams
 from lungal.records import CLASSES, Image
 
 ROUND = 1
+TINY = 1e-12
 BLOCK = 4096
 """Films whose embeddings are kept in a file."""
 
@@ -42,7 +43,7 @@ def embed_films(images: Iterable[Image], backbone: Backbone) -> Iterator[FloatAr
     """
     for fine, _ in backbone.look(prepare(image.pixels, backbone.size) for image in images):
         largest = fine.max(axis=(0, 1))
-        yield largest / np.linalg.norm(largest)
+        yield largest / max(float(np.linalg.norm(largest)), TINY)  # a film may excite nothing
 
 
 def embed_kept(

@@ -671,7 +671,10 @@ def test_whatever_stands_at_one_place_of_a_file_ends_no_import(form, text, data)
     with TemporaryDirectory() as folder:
         (Path(folder) / "labels.json").write_text(json.dumps(bad))
         report = importer(form=form).compare(READERS[form](Path(folder)), [])
-        append_log(Path(folder) / "log.jsonl", report.new)
+        log = Path(folder) / "log.jsonl"
+        assert append_log(log, report.new) == len(report.new)
+        assert not report.new or read_log(log) == list(report.new), "the log holds it as it was"
+        assert importer(form=form).compare(READERS[form](Path(folder)), report.new).new == ()
 
 
 def test_importing_twice_adds_nothing_and_an_edit_adds_a_later_event(tmp_path):
