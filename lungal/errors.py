@@ -97,7 +97,7 @@ class PromotionError(LungalError):
 
 
 class PseudonymError(LungalError):
-    """Films and readers cannot be given pseudonyms: the key is missing or too short."""
+    """Films and readers cannot be given pseudonyms: the key is missing, too short or another."""
 
     exit_code = 3
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from lungal.annotation.connection import TIMEOUT_SECONDS, open_http, talking_to
+from lungal.annotation.connection import TIMEOUT_SECONDS, is_loopback, open_http, talking_to
 from lungal.annotation.credentials import Credentials, write_private, write_private_once
 from lungal.errors import ServerError
 
@@ -96,7 +96,11 @@ def sign_up(url: str, owner_token: str, address: str, password: str) -> str:
 
 @contextmanager
 def _session(url: str) -> Iterator[httpx.Client]:
-    with talking_to(url), httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as browser:
+    trusts = not is_loopback(url)
+    with (
+        talking_to(url),
+        httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=trusts) as browser,
+    ):
         yield browser
 
 

@@ -87,8 +87,19 @@ def open_http(url: str, token: str) -> httpx.Client:
     if not token:
         raise TokenError(f"no token for Label Studio at {url}; set LABEL_STUDIO_API_KEY")
     return httpx.Client(
-        base_url=url, auth=TokenAuth(token, httpx.URL(url).path), timeout=TIMEOUT_SECONDS
+        base_url=url,
+        auth=TokenAuth(token, httpx.URL(url).path),
+        timeout=TIMEOUT_SECONDS,
+        trust_env=not is_loopback(url),
     )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is of this machine: then no proxy gets to see the token.
+
+    httpx goes through the proxy of the environment (HTTP_PROXY) to 127.0.0.1, too.
+    """
+    return httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from lungal.data.files import whole_file
-from lungal.data.images import encode_jpeg, equalise, read_pixels
+from lungal.data.images import encode_jpeg, encode_png, equalise, read_pixels
 from lungal.errors import ServerError
 
 View = Literal["image", "clahe", "inverted"]
@@ -47,18 +47,21 @@ class Picture:
         """
         stat = self.film.stat()
         digest = _digest(self.film, stat.st_mtime_ns, stat.st_size)[:12]
-        suffix = self.film.suffix.lower() if self.view == "image" else ".jpg"
+        suffix = ".png" if self.view == "image" else ".jpg"
         return f"{self.name}.{self.view}.{digest}{suffix}"
 
     def encoded(self) -> bytes:
-        """Return the picture as PNG or JPEG.
+        """Return the picture as PNG (image) or JPEG (the others).
+
+        It is encoded anew and not copied: files hold text, too, which converters fill with what
+        the DICOM said of the patient, and an EXIF orientation would turn the film for readers only.
 
         Raises:
             ImageError: if the film cannot be read.
         """
-        if self.view == "image":
-            return self.film.read_bytes()
         pixels = read_pixels(self.film)
+        if self.view == "image":
+            return encode_png(pixels)
         return encode_jpeg(equalise(pixels) if self.view == "clahe" else 255 - pixels)
 
 

@@ -70,6 +70,7 @@ class LabelStudio:
         Raises:
             ServerError: if the server does not answer, or there is no `hosting`.
             TokenError: if it refuses the token.
+            PseudonymError: if the project's films go by names that this key does not give.
         """
         if not tasks:
             return 0

@@ -44,7 +44,7 @@ class Films(Protocol):
         """Return what readers were asked about the film if the task is one of the queue's.
 
         Raises:
-            LungalError: if that cannot be told.
+            LungalError: if that cannot be told: it is the queue's, and nobody here knows the line.
         """
         ...
 
@@ -154,10 +154,17 @@ class ProjectFilms:
     def asked(self, data: Mapping[str, Any]) -> Asked | None:
         """Return what readers were asked about the film; see Films."""
         name, number = data.get("film"), data.get("round")
-        ours = self._ours().get(name) if isinstance(name, str) else None
-        if ours is None or not isinstance(number, int):
+        if not isinstance(name, str) or not isinstance(number, int):
             return None
-        return self._asked().get((number, ours[0]))
+        image_id, _ = self._ours().get(name, (None, None))
+        line = None if image_id is None else self._asked().get((number, image_id))
+        if line is None:
+            # Its readers may be meant to see no boxes.
+            raise StageOrderError(
+                f"{name} of round {number} was queued by somebody whose lines data/queue.jsonl"
+                " lacks: git pull"
+            )
+        return line
 
     def read(self, data: Mapping[str, Any]) -> Image:
         """Return the film of a task's data; see Films."""

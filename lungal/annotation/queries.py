@@ -49,7 +49,7 @@ def _filter(column: str, operator: str, value: int) -> Query:
     return {
         "filter": f"filter:tasks:{column}",
         "operator": operator,
-        "type": "Number",
+        "type": "Boolean" if isinstance(value, bool) else "Number",
         "value": value,
     }
 
@@ -58,10 +58,13 @@ def _query(conjunction: str, *items: Query) -> Query:
     return {"filters": {"conjunction": conjunction, "items": list(items)}}
 
 
+EVERY = _query("and")
+"""All tasks."""
+
 _COUNTS = ("total_annotations", "cancelled_annotations")
 
 UNREAD = _query("and", *(_filter(count, "equal", 0) for count in _COUNTS))
 """Tasks that nobody has submitted or skipped."""
 
-READ = _query("or", *(_filter(count, "greater", 0) for count in _COUNTS))
-"""Tasks that somebody has submitted or skipped."""
+BEGUN = _query("and", _filter("draft_exists", "equal", value=True))
+"""Tasks that somebody has begun to read: changed, and not submitted yet."""

@@ -5,11 +5,15 @@ server's "Uncertainty sampling" serves the lowest prediction score among the pre
 project's model version, so a submission sets that too (without it, the order is random). It is
 always the same, so that unread films of earlier rounds keep their boxes and their order; they stay
 open and come after those of the latest. One that was selected anew moves to the new
-round instead of being asked for twice.
+round instead of being asked for twice, unless somebody has begun to read it: a draft belongs to the
+boxes that were drawn when it was begun.
 
 `maximum_annotations` of the project stays 1 and the tasks that several people read have an
 `overlap` of their own. With a larger one the server would serve films that somebody has read
 already first, at random; and changing it sets the overlap of all tasks.
+
+A skip is a reading without an opinion (`skip_queue`): by default the server hands the film to
+everybody else instead, one after the other.
 """
 
 import json
@@ -17,14 +21,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from lungal.annotation.hosting import Hosting, Picture, answer_of, batches
-from lungal.annotation.pseudonyms import Pseudonyms
-from lungal.annotation.queries import UNREAD, Query, in_rounds, most_uncertain_first
+from lungal.annotation.pseudonyms import VARIABLE, Pseudonyms
+from lungal.annotation.queries import BEGUN, EVERY, UNREAD, Query, in_rounds, most_uncertain_first
 from lungal.annotation.tasks import (
     CLAHE,
     IMAGE,
@@ -36,7 +41,7 @@ from lungal.annotation.tasks import (
     task_data,
     task_prediction,
 )
-from lungal.errors import StageOrderError
+from lungal.errors import PseudonymError, StageOrderError
 from lungal.records import Task
 
 Key = tuple[int, str]
@@ -54,6 +59,7 @@ SETTINGS = {
     "show_collab_predictions": True,
     "enable_empty_annotation": True,
     "maximum_annotations": 1,
+    "skip_queue": "IGNORE_SKIPPED",
     "expert_instruction": (
         "Boxes are drawn by the model on some films: correct, delete or add to them. A film "
         "without any finding is submitted without boxes. Choose Unreadable for a film that cannot "
@@ -79,8 +85,12 @@ class _There:
     cancelled_annotations: int
 
     @property
+    def readings(self) -> int:
+        return self.total_annotations + self.cancelled_annotations
+
+    @property
     def is_unread(self) -> bool:
-        return not self.total_annotations and not self.cancelled_annotations
+        return not self.readings
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,7 @@ class Submission:
         if not wanted:
             return 0
         project_id = self._make_project()
+        self._check_key(project_id)
         new = self._bring(project_id, wanted)
         self._settle(project_id, wanted)
         self.sdk.projects.update(project_id, model_version=STREAM)
@@ -139,13 +150,28 @@ class Submission:
                 return
         self.sdk.views.create(project=project_id, data=view)
 
+    def _check_key(self, project_id: int) -> None:
+        # Under another key no task would be found again, and each film be asked for twice.
+        some = islice(self._tasks(project_id, EVERY), PAGE)
+        there = {str(task.data["film"]) for task in some if "film" in task.data}
+        if there and there.isdisjoint(self.pseudonyms.film(image_id) for image_id in self.films):
+            raise PseudonymError(
+                f"the project {self.title!r} was queued with another key, or from other films: "
+                f"set {VARIABLE} to that key, or queue.project to another title"
+            )
+
     def _bring(self, project_id: int, wanted: Mapping[Key, Task]) -> int:
         rounds = {key[0] for key in wanted}
         there = {self._key(task): task for task in self._tasks(project_id, in_rounds(rounds))}
-        unread = self._unread_before(project_id, min(rounds))
+        begun = {task.id for task in self._tasks(project_id, BEGUN)}
+        unread = self._unread_before(project_id, min(rounds), begun)
         scores = dict(zip(wanted, stream_scores(list(wanted.values())), strict=True))
         new = [key for key in wanted if key not in there]
-        stale = [key for key in wanted if key in there and _is_stale(there[key], wanted[key])]
+        stale = [
+            key
+            for key in wanted
+            if key in there and there[key].id not in begun and _is_stale(there[key], wanted[key])
+        ]
         done = len(wanted) - len(new) - len(stale)
         for batch in batches([*new, *stale], TASKS_AT_ONCE):
             pictures = self._publish(project_id, [wanted[key] for key in batch])
@@ -165,10 +191,14 @@ class Submission:
             self.on_progress(done, len(wanted))
         return len(new)
 
-    def _unread_before(self, project_id: int, round_: int) -> dict[str, _There]:
+    def _unread_before(self, project_id: int, round_: int, begun: set[int]) -> dict[str, _There]:
         tasks = ((self._key(task), task) for task in self._tasks(project_id, UNREAD))
-        # Tasks that a person put into the project may hold anything.
-        return {key[1]: task for key, task in tasks if isinstance(key[0], int) and key[0] < round_}
+        return {
+            key[1]: task
+            for key, task in tasks
+            # Tasks that a person put into the project may hold anything.
+            if isinstance(key[0], int) and key[0] < round_ and task.id not in begun
+        }
 
     def _publish(self, project_id: int, tasks: Sequence[Task]) -> dict[str, dict[str, str]]:
         wanted = {task.image_id: self._pictures(task) for task in tasks}
@@ -199,10 +229,15 @@ class Submission:
 
     def _move(self, project_id: int, task_id: int, data: Json, prediction: Json) -> None:
         # The data comes last: until then the task counts as the earlier round's, and a repeat
-        # after a kill does all of it again.
-        for old in self.sdk.predictions.list(task=task_id):
-            self.sdk.predictions.delete(old.id)
-        self.sdk.predictions.create(task=task_id, project=project_id, **prediction)
+        # after a kill does all of it again. The prediction is changed and not replaced: whoever
+        # has the film open submits it under the prediction's number.
+        old, *others = self.sdk.predictions.list(task=task_id) or [None]
+        for other in others:
+            self.sdk.predictions.delete(other.id)
+        if old is None:
+            self.sdk.predictions.create(task=task_id, project=project_id, **prediction)
+        else:
+            self.sdk.predictions.update(old.id, task=task_id, project=project_id, **prediction)
         self.sdk.tasks.update(str(task_id), data=data)
 
     def _settle(self, project_id: int, wanted: Mapping[Key, Task]) -> None:
@@ -231,7 +266,7 @@ class Submission:
     def _set_readers(self, task: _There, readers: int) -> None:
         # An import cannot say it. The server takes a task that was read before it learnt of the
         # second reader for done, unless it is told.
-        enough = task.total_annotations >= readers
+        enough = task.readings >= readers
         said = {"overlap": readers, "is_labeled": enough}
         self.http.patch(f"/api/tasks/{task.id}/", json=said).raise_for_status()
 

@@ -66,6 +66,9 @@ def pull(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     store = _project(url, project, paths, params)
     with closing(store):
+        if store.project_id() is None:
+            where = escape(f"{store.title!r} at {store.url}")
+            console.print(f"[yellow]there is no project[/] {where}: nothing was queued there yet")
         once = _puller(store, paths)
         if watch or until_done:
             from lungal.cli.watch import Watch, hinted

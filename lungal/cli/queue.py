@@ -58,6 +58,9 @@ def queue(
                 log=read_log(paths.annotations),
                 on_progress=lambda done, total: bars.update(checking, completed=done, total=total),
             )
+    if not report.films:
+        console.print("nothing is selected: the pool is empty")
+        return
     console.print(
         f"round {report.round}: {report.new} films queued, {report.films - report.new} were there"
         f" already; read them at {connection.url}",

@@ -106,7 +106,10 @@ def describe_gain(rounds: list[Round], batch: int) -> str | None:
 
 
 def _round(report: dict[str, Any], readings: list[Annotation]) -> Round:
-    verdicts = Counter[str](a.verdict for a in readings if a.round == report["round"])
+    # Imported labels are nobody's answers: no reader was asked.
+    verdicts = Counter[str](
+        a.verdict for a in readings if a.round == report["round"] and a.role != "import"
+    )
     return Round(
         number=report["round"],
         films=report["labelled_films"],

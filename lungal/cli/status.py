@@ -70,7 +70,9 @@ def _describe_queue(paths: Paths) -> str:
         return "queue: the pool is empty"
     number = int(rows[0]["round"])
     answers = Counter(
-        a.image_id for a in standing(read_log(paths.annotations)) if a.round == number
+        a.image_id
+        for a in standing(read_log(paths.annotations))
+        if a.round == number and a.role != "import"
     )
     unread = sum(answers[row["image_id"]] < int(row.get("readers") or 1) for row in rows)
     return f"queue of round {number}: {len(rows)} films chosen, {unread} not read yet"

@@ -18,12 +18,13 @@ from lungal.annotation.accounts import sign_up
 from lungal.annotation.hosting import Picture, Uploads
 from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.oracle import answer
+from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.annotation.tasks import STREAM
 from lungal.boxes import from_percent
 from lungal.cli.doctor import CHECKS
 from lungal.data.images import decode, equalise, read_pixels
-from lungal.errors import ServerError, TokenError
+from lungal.errors import PseudonymError, ServerError, TokenError
 from lungal.reading.scripted import Reader
 from lungal.records import LabelledBox, Task
 from lungal.testing import make_task
@@ -165,6 +166,29 @@ def test_a_film_that_was_read_before_the_server_knew_of_the_second_reader_is_not
         assert answer(second, Reader({tasks[0].image_id: ()})) == [tasks[0].image_id]
 
 
+def test_a_film_that_its_reader_skips_is_served_to_nobody_else(
+    store: LabelStudio, second: LabelStudio, tasks: list[Task]
+) -> None:
+    store.submit([tasks[0], replace(tasks[1], readers=2)])
+    shared = tasks[1].image_id
+    assert answer(store, Reader({})) == names_of(tasks)[:2], "skips both"
+    with closing(second):
+        assert answer(second, Reader({shared: ()})) == [shared]
+    assert all(task["is_labeled"] for task in open_tasks(store))
+
+
+def test_a_skip_counts_when_a_film_gets_more_readers(
+    store: LabelStudio, second: LabelStudio, tasks: list[Task]
+) -> None:
+    store.submit(tasks[:1])
+    answer(store, Reader({}))
+    store.submit([replace(tasks[0], readers=2)])
+    with closing(second):
+        answer(second, Reader({}))
+    store.submit([replace(tasks[0], readers=1)])
+    assert all(task["is_labeled"] for task in open_tasks(store))
+
+
 def test_two_rounds_and_a_new_film_leave_the_readers_of_the_others_alone(
     store: LabelStudio, tasks: list[Task]
 ) -> None:
@@ -234,6 +258,42 @@ def test_a_model_trained_anew_redraws_what_is_unread(store: LabelStudio, tasks: 
     assert versions.pop(tasks[0].image_id) == tasks[0].model_version
     assert set(versions.values()) == {"r1-99999999"}
     assert answer(store, Reader({})) == names_of(tasks)[1:]
+
+
+def test_whoever_has_a_film_open_can_submit_it_after_it_moved(
+    store: LabelStudio, tasks: list[Task]
+) -> None:
+    store.submit(tasks[:1])
+    (open_film,) = open_tasks(store)
+    (shown,) = open_film["predictions"]
+    store.submit([replace(tasks[0], round=2, model_version="r2-99999999")])
+    said = {"result": shown["result"], "parent_prediction": shown["id"], "lead_time": 9}
+    store.http.post(f"/api/tasks/{open_film['id']}/annotations/", json=said).raise_for_status()
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+def test_a_film_that_somebody_has_begun_to_read_keeps_its_boxes(
+    store: LabelStudio, tasks: list[Task], round_: int
+) -> None:
+    store.submit(tasks[:1])
+    (before,) = open_tasks(store)
+    draft = {"result": before["predictions"][0]["result"], "lead_time": 9}
+    store.http.post(f"/api/tasks/{before['id']}/drafts", json=draft).raise_for_status()
+    store.submit([replace(tasks[0], round=round_, model_version="r2-99999999", blind=True)])
+    there = {task["id"]: task for task in open_tasks(store)}
+    assert len(there) == round_, "in a new round it is asked for anew"
+    after = there[before["id"]]
+    assert after["data"] == before["data"]
+    assert [p["result"] for p in after["predictions"]] == [before["predictions"][0]["result"]]
+
+
+def test_another_key_asks_for_no_film_twice(store: LabelStudio, tasks: list[Task]) -> None:
+    store.submit(tasks[:2])
+    with closing(replace(store, pseudonyms=Pseudonyms(b"fedcba9876543210"))) as mistaken:
+        for asked_now in (tasks[:2], tasks[2:]):
+            with pytest.raises(PseudonymError, match="another key"):
+                mistaken.submit(asked_now)
+    assert len(open_tasks(store)) == 2
 
 
 @pytest.mark.parametrize("hosting", ["local files", "upload"])

@@ -4,20 +4,25 @@ import base64
 import json
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import get_args
+from threading import Thread
+from typing import ClassVar, get_args
 
 import httpx
 import numpy as np
+import PIL.Image
+import PIL.PngImagePlugin
 import psutil
 import pytest
 
 from lungal.annotation.bucket import parse_address
-from lungal.annotation.connection import TokenAuth, talking_to, token_kind
+from lungal.annotation.connection import TokenAuth, open_http, talking_to, token_kind
 from lungal.annotation.hosting import Picture, View
 from lungal.annotation.server import LocalServer, _birth, _Process
-from lungal.data.images import decode, encode_png
+from lungal.data.images import decode, encode_png, read_pixels
 from lungal.errors import ParamsError, ServerError, TokenError
 from lungal.testing import make_film
 
@@ -124,6 +129,47 @@ class TestProcess:
         monkeypatch.setenv("PATH", "")
         with pytest.raises(ServerError, match="install"):
             LocalServer(tmp_path, tmp_path, {}).start(0)
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """Answers everything, and remembers who asked for what."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the address of a proxy that the environment names."""
+    monkeypatch.setattr(Recorder, "asked", [])
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("HTTP_PROXY", address)
+        yield address
+        server.shutdown()
+
+
+class TestProxies:
+    def test_the_local_servers_token_passes_through_none(self, proxy: str) -> None:
+        with open_http(proxy, "x" * 40) as http:  # it is a server like any other, asked directly
+            assert http.get("/api/version").is_success
+        assert Recorder.asked == ["/api/version"], "a proxy is asked for whole addresses"
+
+    def test_other_servers_are_asked_as_the_environment_says(self, proxy: str) -> None:
+        assert proxy
+        with open_http("http://labels.example.org", "x" * 40) as http:
+            assert http.get("/api/version").is_success
+        assert Recorder.asked == ["http://labels.example.org/api/version"]
 
 
 class TestFailures:
@@ -275,6 +321,22 @@ class TestPictures:
         names = {Picture("film-1", film, view).hosted_name for view in get_args(View)}
         assert len(names) == 3
         assert not any("00000001" in name for name in names)
+
+    @pytest.mark.parametrize("suffix", [".png", ".jpg"])
+    def test_what_a_file_says_beside_its_pixels_stays_here(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
+        film = tmp_path / f"a{suffix}"
+        scan = PIL.Image.fromarray(make_film("x", 96, 80).pixels)
+        text, exif = PIL.PngImagePlugin.PngInfo(), PIL.Image.Exif()
+        text.add_text("PatientName", "Doe^Jane")
+        exif[0x010E], exif[0x0112] = "Doe^Jane", 6  # a description, and "turn me by 90 degrees"
+        scan.save(film, **({"pnginfo": text} if suffix == ".png" else {"exif": exif}))
+        assert b"Doe^Jane" in film.read_bytes()
+        picture = Picture("film-1", film)
+        assert b"Doe^Jane" not in picture.encoded()
+        assert picture.hosted_name.endswith(".png")
+        np.testing.assert_array_equal(decode(picture.encoded(), "it"), read_pixels(film))
 
     def test_clahe_raises_the_contrast_of_a_flat_film(self, tmp_path: Path) -> None:
         flat = (make_film("x").pixels // 16 + 100).astype(np.uint8)

@@ -180,13 +180,23 @@ class TestPredict:
         ask(root, blind=blind)
         service = service_of(root, Fixed(TWO))
         assert service.predict([ours(round=3)]) == [[]]
-        assert len(service.predict([ours(round=2)])[0]) == 1  # another task of the same film
+        assert len(service.predict([ours()])[0]) == 1  # another task of the same film
+
+    @pytest.mark.parametrize("name", ["00000001_000", "00000009_000"])
+    def test_of_a_task_that_another_clone_queued_nothing_is_said(
+        self, root: Path, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service = service_of(root, Fixed(TWO))
+        with caplog.at_level(logging.INFO):
+            assert service.predict([ours(name, round=3)]) == [[]]
+            assert service.label(ours(name, round=3), [drawn(10, 10, 30, 30)])["result"] == []
+        assert caplog.text.count("git pull") == 2
 
     def test_what_is_queued_meanwhile_is_seen(self, root: Path) -> None:
         service = service_of(root, Fixed(TWO))
-        assert len(service.predict([ours(round=3)])[0]) == 1
+        assert service.label(ours(round=3), [drawn(10, 10, 30, 30)])["result"] == []
         ask(root)
-        assert service.predict([ours(round=3)]) == [[]]
+        assert service.label(ours(round=3), [drawn(10, 10, 30, 30)])["result"] != []
 
     def test_when_blindness_cannot_be_told_nothing_is_shown(self, root: Path) -> None:
         (root / "data" / "queue.jsonl").write_text("{")
