@@ -103,6 +103,10 @@ class LabelStudio:
         with talking_to(self.url):
             project = oldest_project(self.http, self.title)
             if project is None:
+                if notes is not None:
+                    notes.absent = (
+                        f"there is no project {self.title!r} at {self.url} yet: lungal queue"
+                    )
                 return
             incoming = Incoming(
                 self.http, self.url, project, self.image_ids, self.pseudonyms.reader

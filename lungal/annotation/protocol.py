@@ -25,11 +25,13 @@ class Notes:
         strangers: links of readings that lungal never asked for; they become no events.
         gone: threads of the log whose whole task is no longer there. Their readings still stand.
             Noticed only when everything is looked at.
+        absent: what to tell whoever looks for a project that is not there; "" if it is.
     """
 
     links: dict[str, str] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    absent: str = ""
 
 
 class AnnotationStore(Protocol):

@@ -66,9 +66,6 @@ def pull(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     store = _project(url, project, paths, params)
     with closing(store):
-        if store.project_id() is None:
-            where = escape(f"{store.title!r} at {store.url}")
-            console.print(f"[yellow]there is no project[/] {where}: nothing was queued there yet")
         once = _puller(store, paths)
         if watch or until_done:
             from lungal.cli.watch import Watch, hinted
@@ -141,6 +138,8 @@ def _progress(paths: Paths, params: Params) -> "Campaign | None":
 def _print(report: "PullReport", log: Path, console: Console, *, dry: bool) -> None:
     if dry and (report.new or report.refusals):
         console.print(_table(report))
+    if report.absent:
+        console.print(report.absent, markup=False)
     for refused in report.refused:
         where = escape(f"{refused.link}: {refused.reason}")
         console.print(f"[yellow]waits to be mended[/] {where}")

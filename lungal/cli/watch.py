@@ -82,6 +82,8 @@ class Watch:
     def _look(self) -> None:
         first = self.report is None
         found = self.pull(everything=first and self.everything)
+        if first and found.absent:
+            self._say(found.absent)
         self.report = found if self.report is None else self.report.then(found)
         links = {refused.thread: refused.link for refused in found.refused}
         for event in (*found.new, *found.refusals):

@@ -48,6 +48,7 @@ class PullReport:
         refused: all readings that wait to be mended, of this pull and of earlier ones.
         strangers: links of readings of films that lungal never asked for.
         gone: threads of readings whose task was deleted as a whole; they still stand.
+        absent: what to tell whoever pulls from a project that is not there; "" if it is.
     """
 
     new: tuple[Annotation, ...]
@@ -57,6 +58,7 @@ class PullReport:
     refused: tuple[Refused, ...]
     strangers: tuple[str, ...]
     gone: tuple[str, ...]
+    absent: str = ""
 
     def kind(self, event: Annotation) -> Kind:
         """Return what one of the new events does."""
@@ -82,6 +84,7 @@ class PullReport:
             ),
             strangers=tuple(dict.fromkeys((*self.strangers, *later.strangers))),
             gone=tuple(dict.fromkeys((*self.gone, *later.gone))),
+            absent=later.absent,
         )
 
 
@@ -139,6 +142,7 @@ def pull(
         ),
         strangers=tuple(notes.strangers),
         gone=tuple(notes.gone),
+        absent=notes.absent,
     )
 
 

@@ -294,6 +294,23 @@ def test_the_status_shows_the_ledger_and_what_waits(notebook, capsys):
     assert "a [/rotated] Mass box: http://x/?task=9" in shown
 
 
+def test_the_status_counts_imported_labels_as_nobody_s_answers(notebook, capsys):
+    before = read_log(PATHS.annotations)
+    number = max(event.round for event in before)
+    rows = [{"image_id": name, "round": number, "readers": 1} for name in FILMS]
+    pd.DataFrame(rows).to_csv(PATHS.selection, index=False)
+    assert main(["status"]) == 0
+    (queue,) = [line for line in capsys.readouterr().out.splitlines() if "not read yet" in line]
+    assert queue.startswith(f"queue of round {number}: ")
+    imported = [
+        replace(before[0], source_id=f"import-{name}", image_id=name, round=number, role="import")
+        for name in FILMS
+    ]
+    append_log(PATHS.annotations, imported)
+    assert main(["status"]) == 0
+    assert queue in capsys.readouterr().out.splitlines()
+
+
 def test_the_status_counts_an_adjudication_once_and_until_it_is_answered(notebook, capsys):
     asked = [
         replace(ask(FILMS[0], 0, {FILMS[0]: ()}), round=number, role="adjudicate", blind=False)

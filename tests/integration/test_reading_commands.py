@@ -94,7 +94,7 @@ def test_a_watch_ends_with_what_a_single_pull_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     refused = (Refused("ls-1-1", "http://ls/1", "rotated"),)
-    found = PullReport((), (), frozenset(), 3, refused, ("http://ls/2",), ("ls-1-7",))
+    found = PullReport((), (), frozenset(), 3, refused, ("http://ls/2",), ("ls-1-7",), "no project")
     looked = []
 
     def look(*_: Any, everything: bool) -> PullReport:
@@ -110,13 +110,15 @@ def test_a_watch_ends_with_what_a_single_pull_says(
     assert main(["pull", "--watch", "--every", "0.1", "--all"]) == 130
     assert looked == [True, False]
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:3] == [
+    assert lines[0].endswith(" no project")
+    assert lines[1:5] == [
         "nothing was queued yet: lungal queue",
+        "no project",
         "waits to be mended http://ls/1: rotated",
         "left alone http://ls/2: lungal did not queue this film",
     ]
-    assert lines[3].startswith("1 readings stand whose tasks were deleted as a whole, ls-1-7 for")
-    assert lines[4].startswith("0 new, 3 known, 1 refused and not mended; see data/annotations")
+    assert lines[5].startswith("1 readings stand whose tasks were deleted as a whole, ls-1-7 for")
+    assert lines[6].startswith("0 new, 3 known, 1 refused and not mended; see data/annotations")
 
 
 def test_a_watch_learns_of_films_that_are_ingested_meanwhile(
@@ -159,6 +161,8 @@ def test_a_round_by_commands(
     assert "answers at" in capsys.readouterr().err
 
     mine = ["--project", "by commands"]
+    assert main(["pull", *mine]) == 0
+    assert "there is no project 'by commands' at http" in capsys.readouterr().err
     assert main(["queue", *mine]) == 0
     assert "3 films queued, 0 were there" in capsys.readouterr().err
     assert main(["queue", *mine]) == 0
@@ -196,6 +200,17 @@ def test_a_round_by_commands(
     assert {(r.image_id, r.round) for r in read_log(LOG)} == {
         (name, 1) for name in sorted(project)[:3]
     }
+
+
+def test_an_empty_selection_queues_nothing(
+    project: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection = Path("data/selection.csv")
+    pd.read_csv(selection).head(0).to_csv(selection, index=False)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x" * 40)
+    monkeypatch.setenv("LUNGAL_PSEUDONYM_KEY", "a key of our own")
+    assert main(["queue", "--url", "http://127.0.0.1:9"]) == 0
+    assert "the pool is empty" in capsys.readouterr().err
 
 
 @pytest.mark.label_studio
