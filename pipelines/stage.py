@@ -22,7 +22,7 @@ Report = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
 Afterwards = Callable[[], None]
-"""What a body leaves to be done once its work is sure to be recorded."""
+"""What a stage does last, once its parameters have proved unchanged: such as cleaning up."""
 
 PIPELINE = Path(__file__).resolve().parents[1] / "dvc.yaml"
 PATHS = load_paths(PIPELINE)

@@ -10,7 +10,7 @@ from lungal.records import CLASSES, Detections
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """One film of the pool, as those see it who decide whether it is to be read."""
+    """What a strategy may know of one film of the pool."""
 
     detections: Detections  # calibrated, where the caller calibrates
     views: tuple[Detections, ...] = ()  # the same film seen differently; boxes in its own pixels

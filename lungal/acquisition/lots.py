@@ -6,7 +6,7 @@ from hashlib import sha256
 
 
 def share(count: int, fraction: float) -> int:
-    """Return how many of `count` a fraction is, a half being one more."""
+    """Return count * fraction, rounded half up."""
     # In binary 45 * 0.7 is a little less than 31.5.
     return math.floor(round(count * fraction, 9) + 0.5)
 

@@ -40,8 +40,8 @@ class SelectParams(Section):
     without_detections: Literal["first", "last"] = "last"
     """Where films without a detection above the threshold stand in the ranking."""
     difficulty: Literal["none", "validation"] | Annotated[dict[str, Above0], OfFindings] = "none"
-    """What a doubt about a class counts: alike | as difficult as it is on validation films | as
-    much as is said, by name, 1 for those who are not named."""
+    """Weight of a class's uncertainty: none, all count alike | validation, by how hard the class is
+    on the validation films | by name, 1 where a class is not named."""
     label_precision: Annotated[dict[str, Fraction], OfFindings] = Field(default_factory=dict)
     """How often a report's word for a finding is right, by name; NIH's for those not named."""
     quota: Literal["even", "proportional"] = "even"

@@ -14,10 +14,10 @@ TEST = ("test_list*.txt",)
 
 
 def find_csv(root: Path, patterns: Sequence[str]) -> Path | None:
-    """Return the file of root that matches the first of the patterns that any file matches.
+    """Return the file in root for the first pattern that has a match, or None.
 
     Raises:
-        SourceError: naming the files, if several match it: which of them counts nobody knows.
+        SourceError: naming the files, if several match that pattern: nobody knows which counts.
     """
     for pattern in patterns:
         found = sorted(root.glob(pattern))
