@@ -19,14 +19,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
+from lungal.annotation.connection import answer_of
+from lungal.annotation.projects import Project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
-from lungal.annotation.readings import ReadFilm, deletion, event, origin_of, thread_of, utc
-from lungal.errors import ServerError
+from lungal.annotation.queries import changed_after
+from lungal.annotation.readings import ReadFilm, deletion, event, thread_of, utc
 from lungal.records import Annotation
 
 Json = dict[str, Any]
@@ -56,7 +58,7 @@ class Incoming:
 
     http: httpx.Client
     url: str
-    project: "Project"
+    project: Project
     image_ids: Mapping[str, str]
     name: Callable[[str], str]
 
@@ -100,7 +102,7 @@ class Incoming:
         last, horizon = 0, None
         while True:
             reply = self.http.get("/api/tasks", params=self._query(last, since))
-            page = _json(reply)
+            page = answer_of(reply)
             horizon = horizon or _horizon(reply)
             for task in page["tasks"]:
                 yield task, horizon
@@ -110,12 +112,9 @@ class Incoming:
             last = page["tasks"][-1]["id"]
 
     def _query(self, last: int, since: str | None) -> dict[str, str]:
-        items = [_later("id", "Number", last)]
-        if since is not None:
-            items.append(_later("updated_at", "Datetime", since))
         return {
             "project": str(self.project.number),
-            "query": json.dumps({"filters": {"conjunction": "and", "items": items}}),
+            "query": json.dumps(changed_after(last, since)),
             "fields": "all",
             "include": ",".join(FIELDS),
             "page_size": str(TASKS_AT_ONCE),
@@ -139,7 +138,7 @@ class Incoming:
 
     @cached_property
     def _addresses(self) -> dict[Any, str]:
-        users = _json(self.http.get("/api/users"))
+        users = answer_of(self.http.get("/api/users"))
         return {user["id"]: str(user.get("email") or "") for user in users}
 
 
@@ -207,40 +206,6 @@ def _trust(known: Annotation) -> tuple[datetime, bool, str]:
     return _instant(known.at), known.verdict != "refused", known.source_id
 
 
-class Project(NamedTuple):
-    """A project of a Label Studio."""
-
-    number: int
-    created_at: str
-
-    @property
-    def origin(self) -> str:
-        """Its name for good, wherever it lies."""
-        return origin_of(self.number, self.created_at)
-
-
-def oldest_project(http: httpx.Client, title: str) -> Project | None:
-    """Return the oldest project with exactly this title, or None.
-
-    Raises:
-        httpx.HTTPError: if the server does not answer, or with an error.
-        ServerError: if it does not answer as Label Studio does.
-    """
-    params = {"title": title, "include": "id,title,created_at", "page_size": "1000"}
-    found = _json(http.get("/api/projects", params=params))["results"]
-    named = (Project(int(p["id"]), p["created_at"]) for p in found if p["title"] == title)
-    return min(named, default=None)
-
-
-def _later(column: str, kind: str, value: int | str) -> Json:
-    return {
-        "filter": f"filter:tasks:{column}",
-        "operator": "greater",
-        "type": kind,
-        "value": value,
-    }
-
-
 def _horizon(reply: httpx.Response) -> str:
     # A server without a clock is taken for one that agrees with ours.
     said = reply.headers.get("date")
@@ -250,11 +215,3 @@ def _horizon(reply: httpx.Response) -> str:
 
 def _instant(moment: str) -> datetime:
     return datetime.fromisoformat(moment)
-
-
-def _json(reply: httpx.Response) -> Any:
-    reply.raise_for_status()
-    try:
-        return reply.json()
-    except ValueError:
-        raise ServerError(f"{reply.url} does not answer as Label Studio does") from None

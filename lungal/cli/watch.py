@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lungal.annotation.connection import talking_to
-from lungal.annotation.incoming import oldest_project
 from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.projects import oldest_project
 from lungal.annotation.webhooks import hints
 from lungal.errors import ServerError, TokenError
 from lungal.rounds.campaign import Campaign

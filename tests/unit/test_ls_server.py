@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from lungal.annotation.accounts import invitation
 from lungal.annotation.bucket import parse_address
 from lungal.annotation.connection import TokenAuth, talking_to, token_kind
 from lungal.annotation.hosting import Picture, View
@@ -124,6 +125,15 @@ class TestProcess:
         monkeypatch.setenv("PATH", "")
         with pytest.raises(ServerError, match="install"):
             LocalServer(tmp_path, tmp_path, {}).start(0)
+
+
+class TestInvitation:
+    def test_a_page_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>"))
+        client = httpx.Client(base_url="http://ls", transport=page)
+        monkeypatch.setattr("lungal.annotation.accounts.open_http", lambda *_: client)
+        with pytest.raises(ServerError, match="does not answer as Label Studio does"):
+            invitation("http://ls", "token")
 
 
 class TestFailures:
