@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.reading.comparison import Comparison, compare
-from lungal.reading.effort import opinions
+from lungal.reading.verdicts import opinions
 from lungal.records import CLASSES, Annotation, LabelledBox
 
 Readings = Sequence[Sequence[LabelledBox]]

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from lungal.params import ReadingParams
 from lungal.reading.comparison import compare
-from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.effort import seconds_of
+from lungal.reading.pairing import SAME_PIXELS
+from lungal.reading.verdicts import NOT_COMPARED, opinions
 from lungal.records import Annotation
 
 MEASURES = {
@@ -33,11 +35,8 @@ MEASURES = {
 (2 * pairs / all boxes), boxes that only the reader has, that only the model has, that both have but
 not at the same place (an edge is more than SAME_PIXELS off), and the reader's seconds."""
 
-SAME_PIXELS = 1.0
 LEVEL = 0.95
 DRAWS = 2000
-NOT_COMPARED = frozenset({"adjudicate", "import"})
-"""Roles whose readers were shown something else than the model's boxes, or nothing of ours."""
 
 Key = tuple[int, str]
 

@@ -15,7 +15,8 @@ from scipy.stats import binomtest
 
 from lungal.params import ReadingParams
 from lungal.reading.comparison import compare
-from lungal.reading.effort import PASSES, opinions, seconds_of
+from lungal.reading.effort import seconds_of
+from lungal.reading.verdicts import PASSES, opinions
 from lungal.records import Annotation, LabelledBox
 
 Key = TypeVar("Key")

@@ -6,9 +6,9 @@ from typing import Literal
 
 from lungal.params import ReadingParams
 from lungal.reading.agreement import film_agreement
-from lungal.reading.effort import opinions
 from lungal.reading.fusion import FusedBox, fuse
 from lungal.reading.standing import age
+from lungal.reading.verdicts import opinions
 from lungal.records import Annotation, LabelledBox
 
 MOST = 0.5

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from lungal.errors import AnnotationError
+from lungal.reading.verdicts import NOT_READ
 from lungal.records import Annotation
 
 
@@ -70,7 +71,7 @@ def by_source(log: Iterable[Annotation]) -> dict[str, Annotation]:
     for event in log:
         if (known := events.setdefault(event.source_id, event)) == event:
             continue
-        if known.verdict == event.verdict and event.verdict in {"refused", "deleted"}:
+        if known.verdict == event.verdict and event.verdict in NOT_READ:
             events[event.source_id] = min(
                 known, event, key=lambda one: (one.comment or "", repr(one))
             )

@@ -8,8 +8,9 @@ from statistics import mean, median
 from lungal.data.asked import latest_asked
 from lungal.params import ReadingParams
 from lungal.reading.agreement import film_agreement
-from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.effort import seconds_of
 from lungal.reading.standing import standing
+from lungal.reading.verdicts import opinions
 from lungal.records import Annotation, Asked
 
 
