@@ -29,9 +29,8 @@ from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.queries import changed_after
 from lungal.annotation.readings import ReadFilm, deletion, event, thread_of, utc
+from lungal.annotation.tasks import Json
 from lungal.records import Annotation
-
-Json = dict[str, Any]
 
 MARGIN = timedelta(minutes=2)
 AHEAD = timedelta(seconds=30)  # what the server's clocks may differ by

@@ -33,6 +33,7 @@ from lungal.annotation.tasks import (
     INVERTED,
     PRIOR,
     STREAM,
+    Json,
     labelling_config,
     stream_scores,
     task_data,
@@ -43,7 +44,6 @@ from lungal.records import Task
 
 Key = tuple[int, str]
 """A task's identity: its round and its film's pseudonym."""
-Json = dict[str, Any]
 OnProgress = Callable[[int, int], None]
 """Called with (done, total)."""
 

@@ -15,8 +15,8 @@ from lungal.records import Annotation, Asked
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
-    """A round that is being read.
+class RoundProgress:
+    """How far a round is that is being read.
 
     A film is read when it has as many readings as it wants; skipping it, or calling it unreadable,
     is one. What cannot be said yet is None.
@@ -43,9 +43,9 @@ class Campaign:
         return self.missing * self.seconds / max(len(self.readings), 1)
 
 
-def campaign(
+def round_progress(
     asked: Iterable[Asked], log: Iterable[Annotation], params: ReadingParams
-) -> Campaign | None:
+) -> RoundProgress | None:
     """Return how far the last round that was asked is; None if none ever was."""
     questions = latest_asked(asked)
     if not questions:
@@ -60,7 +60,7 @@ def campaign(
     said = [[r.boxes for r in opinions(read)] for read in films.values()]
     agreements = [film_agreement(boxes, params.iou) for boxes in said if len(boxes) > 1]
     seconds = seconds_of(readings, params.idle_seconds)
-    return Campaign(
+    return RoundProgress(
         round=number,
         films=len(wanted),
         read=sum(len(films[film]) >= readers for film, readers in wanted.items()),
