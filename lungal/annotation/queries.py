@@ -75,6 +75,3 @@ _COUNTS = ("total_annotations", "cancelled_annotations")
 
 UNREAD = _query("and", *(_filter(count, "equal", 0) for count in _COUNTS))
 """Tasks that nobody has submitted or skipped."""
-
-READ = _query("or", *(_filter(count, "greater", 0) for count in _COUNTS))
-"""Tasks that somebody has submitted or skipped."""
