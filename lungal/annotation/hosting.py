@@ -43,9 +43,9 @@ class Picture:
 
     @property
     def hosted_name(self) -> str:
-        """The published copy's name, by its content: a film ingested anew is another copy.
+        """The name of the published copy, which holds a hash of the film's content.
 
-        What a reader has in front of them never changes under their hands.
+        A film that changes gets another copy, and a picture that is being read never changes.
         """
         stat = self.film.stat()
         digest = _digest(self.film, stat.st_mtime_ns, stat.st_size)[:12]

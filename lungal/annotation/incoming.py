@@ -1,15 +1,18 @@
 """What happened on a Label Studio since the log was last brought up to date, as events.
 
-Only tasks that changed are looked at. From when on is read off the log itself, never off a file of
-its own: whoever checks out an older log pulls again what it lacks. That nothing is left out rests
-on three things. The log holds no event of later than the moment at which the fetch that brought it
-began, by the server's clock: what happens while the pages are turned waits for the next fetch. The
-filter starts MARGIN before the log's last event, for transactions that take their time. And pages
-are turned by task number, so that nothing slips from one to another meanwhile.
+Only tasks are looked at that changed since the last event in the log. No other file remembers that
+moment: whoever checks out an older log pulls again what it lacks. Three rules see to it that no
+event is missed:
 
-A deletion leaves nothing behind but a task that changed. A reading that the log knows, of that
-task's film, is deleted if the task does not hold it, was there before it, and the server knows it
-no more. The readings of a task that is deleted as a whole are not: there is nobody to ask.
+- An event that happens after a fetch began, by the server's clock, is left to the next fetch. Else
+  the log's last event could be later than one on a page that was already read.
+- A fetch looks back MARGIN beyond the log's last event, as the server takes a while to store one.
+- Pages are asked for by task number, so that no task moves from one page to another meanwhile.
+
+The server keeps no trace of a deleted annotation, but its task counts as changed. A reading in the
+log is taken for deleted if the task of its film was there before it, no longer holds it, and the
+server does not know its number. Where a whole task was deleted its readings stay as they are,
+since nothing tells of them.
 """
 
 import json
@@ -39,8 +42,8 @@ FIELDS = (
     *("id", "data", "created_at", "updated_at", "annotations"),
     *("result", "completed_by", "was_cancelled", "lead_time"),
 )
-"""Of a task and, by the same names, of its annotations. The rest, such as the pre-drawn boxes,
-takes the server longer than all of this."""
+"""What is asked for of a task and of its annotations, whose fields have the same names. The others,
+such as the pre-drawn boxes, would take the server longer than all of these."""
 
 
 @dataclass(frozen=True)
