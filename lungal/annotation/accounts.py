@@ -15,7 +15,13 @@ from urllib.parse import quote
 
 import httpx
 
-from lungal.annotation.connection import TIMEOUT_SECONDS, is_loopback, open_http, talking_to
+from lungal.annotation.connection import (
+    TIMEOUT_SECONDS,
+    answer_of,
+    is_loopback,
+    open_http,
+    talking_to,
+)
 from lungal.annotation.credentials import Credentials, write_private, write_private_once
 from lungal.errors import ServerError
 
@@ -88,10 +94,10 @@ def sign_up(url: str, owner_token: str, address: str, password: str) -> str:
                     f"Label Studio at {url} does not sign {address} up: the address is taken with "
                     "another password, or is no address, or the password is too short"
                 )
-        legacy = str(_answer(browser.get(MY_TOKEN))["token"])
+        legacy = str(answer_of(browser.get(MY_TOKEN))["token"])
         if _is_valid(url, legacy):
             return legacy
-        return str(_answer(browser.post(NEW_TOKEN))["token"])
+        return str(answer_of(browser.post(NEW_TOKEN))["token"])
 
 
 @contextmanager
@@ -116,7 +122,7 @@ def _submit(browser: httpx.Client, page: str, form: dict[str, str]) -> bool:
 
 def _invite_token(url: str, token: str) -> str:
     with talking_to(url), open_http(url, token) as http:
-        return str(_answer(http.get("/api/invite"))["token"])
+        return str(answer_of(http.get("/api/invite"))["token"])
 
 
 def _is_valid(url: str, token: str) -> bool:
@@ -126,12 +132,6 @@ def _is_valid(url: str, token: str) -> bool:
             return False
         reply.raise_for_status()
         return True
-
-
-def _answer(reply: httpx.Response) -> dict[str, object]:
-    reply.raise_for_status()
-    content: dict[str, object] = reply.json()
-    return content
 
 
 def _parse(path: Path, text: str) -> Credentials:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lungal.annotation.hosting import Picture, answer_of
+from lungal.annotation.connection import answer_of
+from lungal.annotation.hosting import Picture
 from lungal.errors import ParamsError, ServerError
 
 MINUTES = 15

@@ -102,6 +102,20 @@ def is_loopback(url: str) -> bool:
     return httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}
 
 
+def answer_of(response: httpx.Response) -> Any:
+    """Return the JSON of an answer.
+
+    Raises:
+        httpx.HTTPStatusError: if it says that something went wrong.
+        ServerError: if it is no JSON.
+    """
+    response.raise_for_status()
+    try:
+        return response.json()
+    except ValueError:
+        raise ServerError(f"{response.url} does not answer as Label Studio does") from None
+
+
 @contextmanager
 def talking_to(url: str, *api_errors: type[Exception]) -> Iterator[None]:
     """Turn what may go wrong with a server into a ServerError or a TokenError.

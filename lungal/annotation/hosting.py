@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import httpx
 
+from lungal.annotation.connection import answer_of
+from lungal.annotation.projects import oldest_project
 from lungal.data.files import whole_file
 from lungal.data.images import encode_jpeg, encode_png, equalise, read_pixels
 from lungal.errors import ServerError
@@ -41,9 +43,9 @@ class Picture:
 
     @property
     def hosted_name(self) -> str:
-        """The published copy's name, by its content: a film ingested anew is another copy.
+        """The name of the published copy, which holds a hash of the film's content.
 
-        What a reader has in front of them never changes under their hands.
+        A film that changes gets another copy, and a picture that is being read never changes.
         """
         stat = self.film.stat()
         digest = _digest(self.film, stat.st_mtime_ns, stat.st_size)[:12]
@@ -156,12 +158,10 @@ class Uploads:
     @staticmethod
     def _shelf(http: httpx.Client, project_id: int) -> int:
         title = f"films of project {project_id}"
-        found = answer_of(http.get("/api/projects", params={"title": title}))["results"]
-        ours = [int(project["id"]) for project in found if project["title"] == title]
-        if not ours:
-            made = {"title": title, "label_config": ONE_PICTURE}
-            ours = [int(answer_of(http.post("/api/projects", json=made))["id"])]
-        return min(ours)
+        if found := oldest_project(http, title):
+            return found.number
+        made = {"title": title, "label_config": ONE_PICTURE}
+        return int(answer_of(http.post("/api/projects", json=made))["id"])
 
     @staticmethod
     def _uploaded(http: httpx.Client, shelf: int) -> dict[str, str]:
@@ -176,17 +176,3 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def answer_of(response: httpx.Response) -> Any:
-    """Return the JSON of an answer.
-
-    Raises:
-        httpx.HTTPStatusError: if it says that something went wrong.
-        ServerError: if it is no JSON.
-    """
-    response.raise_for_status()
-    try:
-        return response.json()
-    except ValueError:
-        raise ServerError(f"{response.url} does not answer as Label Studio does") from None

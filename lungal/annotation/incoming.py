@@ -1,15 +1,18 @@
 """What happened on a Label Studio since the log was last brought up to date, as events.
 
-Only tasks that changed are looked at. From when on is read off the log itself, never off a file of
-its own: whoever checks out an older log pulls again what it lacks. That nothing is left out rests
-on three things. The log holds no event of later than the moment at which the fetch that brought it
-began, by the server's clock: what happens while the pages are turned waits for the next fetch. The
-filter starts MARGIN before the log's last event, for transactions that take their time. And pages
-are turned by task number, so that nothing slips from one to another meanwhile.
+Only tasks are looked at that changed since the last event in the log. No other file remembers that
+moment: whoever checks out an older log pulls again what it lacks. Three rules see to it that no
+event is missed:
 
-A deletion leaves nothing behind but a task that changed. A reading that the log knows, of that
-task's film, is deleted if the task does not hold it, was there before it, and the server knows it
-no more. The readings of a task that is deleted as a whole are not: there is nobody to ask.
+- An event that happens after a fetch began, by the server's clock, is left to the next fetch. Else
+  the log's last event could be later than one on a page that was already read.
+- A fetch looks back MARGIN beyond the log's last event, as the server takes a while to store one.
+- Pages are asked for by task number, so that no task moves from one page to another meanwhile.
+
+The server keeps no trace of a deleted annotation, but its task counts as changed. A reading in the
+log is taken for deleted if the task of its film was there before it, no longer holds it, and the
+server does not know its number. Where a whole task was deleted its readings stay as they are,
+since nothing tells of them.
 """
 
 import json
@@ -19,17 +22,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
+from lungal.annotation.connection import answer_of
+from lungal.annotation.projects import Project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
-from lungal.annotation.readings import ReadFilm, deletion, event, origin_of, thread_of, utc
-from lungal.errors import ServerError
+from lungal.annotation.queries import changed_after
+from lungal.annotation.readings import ReadFilm, deletion, event, thread_of, utc
+from lungal.annotation.tasks import Json
 from lungal.records import Annotation
-
-Json = dict[str, Any]
 
 MARGIN = timedelta(minutes=2)
 AHEAD = timedelta(seconds=30)  # what the server's clocks may differ by
@@ -38,8 +42,8 @@ FIELDS = (
     *("id", "data", "created_at", "updated_at", "annotations"),
     *("result", "completed_by", "was_cancelled", "lead_time"),
 )
-"""Of a task and, by the same names, of its annotations. The rest, such as the pre-drawn boxes,
-takes the server longer than all of this."""
+"""What is asked for of a task and of its annotations, whose fields have the same names. The others,
+such as the pre-drawn boxes, would take the server longer than all of these."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Incoming:
 
     http: httpx.Client
     url: str
-    project: "Project"
+    project: Project
     image_ids: Mapping[str, str]
     name: Callable[[str], str]
 
@@ -100,7 +104,7 @@ class Incoming:
         last, horizon = 0, None
         while True:
             reply = self.http.get("/api/tasks", params=self._query(last, since))
-            page = _json(reply)
+            page = answer_of(reply)
             horizon = horizon or _horizon(reply)
             for task in page["tasks"]:
                 yield task, horizon
@@ -110,12 +114,9 @@ class Incoming:
             last = page["tasks"][-1]["id"]
 
     def _query(self, last: int, since: str | None) -> dict[str, str]:
-        items = [_later("id", "Number", last)]
-        if since is not None:
-            items.append(_later("updated_at", "Datetime", since))
         return {
             "project": str(self.project.number),
-            "query": json.dumps({"filters": {"conjunction": "and", "items": items}}),
+            "query": json.dumps(changed_after(last, since)),
             "fields": "all",
             "include": ",".join(FIELDS),
             "page_size": str(TASKS_AT_ONCE),
@@ -139,7 +140,7 @@ class Incoming:
 
     @cached_property
     def _addresses(self) -> dict[Any, str]:
-        users = _json(self.http.get("/api/users"))
+        users = answer_of(self.http.get("/api/users"))
         return {user["id"]: str(user.get("email") or "") for user in users}
 
 
@@ -207,40 +208,6 @@ def _trust(known: Annotation) -> tuple[datetime, bool, str]:
     return _instant(known.at), known.verdict != "refused", known.source_id
 
 
-class Project(NamedTuple):
-    """A project of a Label Studio."""
-
-    number: int
-    created_at: str
-
-    @property
-    def origin(self) -> str:
-        """Its name for good, wherever it lies."""
-        return origin_of(self.number, self.created_at)
-
-
-def oldest_project(http: httpx.Client, title: str) -> Project | None:
-    """Return the oldest project with exactly this title, or None.
-
-    Raises:
-        httpx.HTTPError: if the server does not answer, or with an error.
-        ServerError: if it does not answer as Label Studio does.
-    """
-    params = {"title": title, "include": "id,title,created_at", "page_size": "1000"}
-    found = _json(http.get("/api/projects", params=params))["results"]
-    named = (Project(int(p["id"]), p["created_at"]) for p in found if p["title"] == title)
-    return min(named, default=None)
-
-
-def _later(column: str, kind: str, value: int | str) -> Json:
-    return {
-        "filter": f"filter:tasks:{column}",
-        "operator": "greater",
-        "type": kind,
-        "value": value,
-    }
-
-
 def _horizon(reply: httpx.Response) -> str:
     # A server without a clock is taken for one that agrees with ours.
     said = reply.headers.get("date")
@@ -250,11 +217,3 @@ def _horizon(reply: httpx.Response) -> str:
 
 def _instant(moment: str) -> datetime:
     return datetime.fromisoformat(moment)
-
-
-def _json(reply: httpx.Response) -> Any:
-    reply.raise_for_status()
-    try:
-        return reply.json()
-    except ValueError:
-        raise ServerError(f"{reply.url} does not answer as Label Studio does") from None

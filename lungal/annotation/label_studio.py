@@ -9,13 +9,14 @@ from typing import Any
 
 import httpx
 
-from lungal.annotation.connection import open_http, talking_to
+from lungal.annotation.connection import answer_of, open_http, talking_to
 from lungal.annotation.hosting import Hosting
-from lungal.annotation.incoming import Incoming, oldest_project
+from lungal.annotation.incoming import Incoming
+from lungal.annotation.projects import oldest_project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.submission import OnProgress as OnProgress
-from lungal.annotation.submission import Submission, find_project
+from lungal.annotation.submission import Submission
 from lungal.errors import ServerError
 from lungal.records import Annotation, Task
 
@@ -118,18 +119,17 @@ class LabelStudio:
 
         Of several projects with the title the oldest counts.
         """
-        with self._talking():
-            project = self._project()
-        return None if project is None else int(project.id)
+        with talking_to(self.url):
+            project = oldest_project(self.http, self.title)
+        return None if project is None else project.number
 
     def next_task(self, project_id: int) -> dict[str, Any] | None:
         """Return what the server would show us next in its label stream, or None at its end."""
-        with self._talking():
+        with talking_to(self.url):
             response = self.http.get(f"/api/projects/{project_id}/next")
             if response.status_code == httpx.codes.NOT_FOUND:
                 return None
-            response.raise_for_status()
-            task: dict[str, Any] = response.json()
+            task: dict[str, Any] = answer_of(response)
             return task
 
     def annotate(
@@ -152,6 +152,3 @@ class LabelStudio:
         from label_studio_sdk.core.api_error import ApiError
 
         return talking_to(self.url, ApiError)
-
-    def _project(self) -> Any | None:
-        return find_project(self._sdk, self.title)

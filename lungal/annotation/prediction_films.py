@@ -60,14 +60,14 @@ class OwnServer:
     connect: Callable[[], tuple[str, str]]
 
     def fetch(self, address: str) -> bytes:
-        """Return a picture that was uploaded to the server or lies in a folder of its.
+        """Return a picture that was uploaded to the server or lies in a folder that it shares.
 
         Args:
-            address: whole, or from the server's root.
+            address: of the picture: a whole URL, or the path on the server.
 
         Raises:
-            ImageError: if the address is not one of its pictures, or it does not give it out.
-            ServerError: if it does not answer.
+            ImageError: if the server has no such picture, refuses it, or it is too large.
+            ServerError: if the server does not answer.
         """
         if address.startswith(("http://", "https://", "/")):
             url, token = self.connect()

@@ -1,7 +1,7 @@
 """What Label Studio may send to the prediction server. All else is left out, tokens above all.
 
-The fields are those of its connector (label_studio/ml/api_connector.py): `access_token`, `login`
-and `password` come along and are not among ours, so that nothing of them outlives the parsing.
+The fields are those of its connector (label_studio/ml/api_connector.py). It also sends
+`access_token`, `login` and `password`. They are no fields here, so they are dropped on parsing.
 """
 
 from typing import Annotated, Any, Literal, get_args
@@ -79,6 +79,6 @@ class PredictRequest(Sent):
 
 
 class SetupRequest(Sent):
-    """Body of POST /setup: of all that it tells nothing is needed."""
+    """Body of POST /setup, of which nothing is needed."""
 
     project: int | str | None = None

@@ -35,7 +35,7 @@ class Notes:
 
 
 class AnnotationStore(Protocol):
-    """Label Studio, a simulated reader, or memory."""
+    """Where tasks are read: Label Studio, or, in tests, lungal.testing.MemoryStore."""
 
     def submit(self, tasks: Sequence[Task]) -> int:
         """Make these tasks readable, most uncertain first; return how many were new.

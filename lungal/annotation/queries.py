@@ -45,11 +45,24 @@ def in_rounds(rounds: set[int]) -> Query:
     return _query("or", *(_filter("data.round", "equal", number) for number in sorted(rounds)))
 
 
-def _filter(column: str, operator: str, value: int) -> Query:
+def changed_after(number: int, moment: str | None) -> Query:
+    """Select the tasks of higher numbers that changed later than a moment.
+
+    Args:
+        number: a task's.
+        moment: ISO 8601, UTC; None: whenever they changed.
+    """
+    items = [_filter("id", "greater", number)]
+    if moment is not None:
+        items.append(_filter("updated_at", "greater", moment, kind="Datetime"))
+    return _query("and", *items)
+
+
+def _filter(column: str, operator: str, value: int | str, *, kind: str = "Number") -> Query:
     return {
         "filter": f"filter:tasks:{column}",
         "operator": operator,
-        "type": "Boolean" if isinstance(value, bool) else "Number",
+        "type": kind,
         "value": value,
     }
 
@@ -66,5 +79,5 @@ _COUNTS = ("total_annotations", "cancelled_annotations")
 UNREAD = _query("and", *(_filter(count, "equal", 0) for count in _COUNTS))
 """Tasks that nobody has submitted or skipped."""
 
-BEGUN = _query("and", _filter("draft_exists", "equal", value=True))
+BEGUN = _query("and", _filter("draft_exists", "equal", "true", kind="Boolean"))
 """Tasks that somebody has begun to read: changed, and not submitted yet."""

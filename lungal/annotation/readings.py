@@ -6,30 +6,35 @@ trusted becomes an event as well, "refused" and with the reason, so that nothing
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, get_args
+from typing import Any
 
-from lungal.annotation.tasks import (
-    CHOICE_KEYS,
-    COMMENT,
-    CONFIDENCE,
-    FINDING,
-    FINDING_PRESENT,
-    NO_FINDING,
-    NOTE,
-    STUDY,
-    UNREADABLE,
-    Json,
+from lungal.annotation.regions import (
+    CHOICE,
+    RECTANGLE,
+    TEXT,
+    DrawnBox,
+    box_id,
+    parse,
+    regions_of,
+    seconds_spent,
 )
+from lungal.annotation.tasks import COMMENT, CONFIDENCE, FINDING, NOTE, STUDY, Json
 from lungal.boxes import clip, from_percent
-from lungal.records import CLASSES, Annotation, Confidence, LabelledBox, Verdict
+from lungal.errors import AnnotationError
+from lungal.records import CLASSES, Annotation, LabelledBox, Verdict
 
-ABOUT_A_BOX = (FINDING, CONFIDENCE, NOTE)
-ABOUT_THE_FILM = (STUDY, COMMENT)
+LAYOUT = (
+    (FINDING, RECTANGLE),
+    (STUDY, CHOICE),
+    (CONFIDENCE, CHOICE),
+    (NOTE, TEXT),
+    (COMMENT, TEXT),
+)
+"""Name and type of each region that our labelling interface makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +122,14 @@ def event(origin: str, film: ReadFilm, annotation: Json, reader: str) -> Annotat
         verdict="skipped",
         boxes=(),
         at=at,
-        seconds=_seconds(annotation.get("lead_time")),
+        seconds=_seconds(annotation),
         model_version=film.model_version,
     )
     if film.wrong:
         return refusal(said, film.wrong)
     try:
         verdict, boxes, comment = _said(annotation, film)
-    except _WrongError as error:
+    except AnnotationError as error:
         return refusal(said, str(error))
     return replace(said, verdict=verdict, boxes=boxes, comment=comment)
 
@@ -167,14 +172,11 @@ def utc(moment: str | datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-class _WrongError(Exception):
-    """What is wrong with an annotation."""
-
-
-def _seconds(lead_time: object) -> float | None:
-    if not isinstance(lead_time, (int, float)) or not isfinite(lead_time):
-        return None
-    return round(max(float(lead_time), 0.0), 3)
+def _seconds(annotation: Json) -> float | None:
+    try:
+        return seconds_spent(annotation)
+    except AnnotationError:
+        return None  # an odd time makes a reading no worse
 
 
 def _is_count(number: object) -> bool:
@@ -182,118 +184,38 @@ def _is_count(number: object) -> bool:
 
 
 def _said(annotation: Json, film: ReadFilm) -> tuple[Verdict, tuple[LabelledBox, ...], str | None]:
-    regions = annotation.get("result") or []
+    _check_layout(regions_of(annotation))
+    said = parse(annotation)
+    return said.verdict, tuple(_on_film(box, film) for box in said.boxes), said.comment
+
+
+def _check_layout(regions: Sequence[Json]) -> None:
+    drawn = {box_id(region) for region in regions if region.get("from_name") == FINDING} - {None}
     for region in regions:
-        if not isinstance(region, dict) or not isinstance(region.get("value") or {}, dict):
-            raise _WrongError(f"holds {str(region)[:60]!r}, which is no region")
-        if region.get("from_name") not in ABOUT_A_BOX + ABOUT_THE_FILM:
-            what = f"{region.get('type')!r} of {region.get('from_name')!r}"
-            raise _WrongError(f"holds a region {what}; known: 'rectanglelabels' of {FINDING!r}")
-    comment = _text([region for region in regions if region["from_name"] == COMMENT])
-    if annotation.get("was_cancelled"):
-        return "skipped", (), comment
-    choice = _choice([region for region in regions if region["from_name"] == STUDY])
-    if choice == UNREADABLE:
-        return "unreadable", (), comment
-    boxes = _boxes([region for region in regions if region["from_name"] in ABOUT_A_BOX], film)
-    if choice == NO_FINDING and boxes:
-        raise _WrongError(f"says {NO_FINDING!r} but holds {len(boxes)} boxes")
-    if choice == FINDING_PRESENT and not boxes:
-        raise _WrongError(f"says {FINDING_PRESENT!r} but holds no box")
-    return ("finding" if boxes else "no_finding"), boxes, comment
+        name, kind = region.get("from_name"), region.get("type")
+        if (name, kind) not in LAYOUT:
+            known = ", ".join(f"{kind!r} of {name!r}" for name, kind in LAYOUT)
+            raise AnnotationError(f"holds a region {kind!r} of {name!r}; known: {known}")
+        if name in (CONFIDENCE, NOTE) and box_id(region) not in drawn:
+            raise AnnotationError("says something of a box that is not there")
 
 
-def _choice(regions: Sequence[Json]) -> str | None:
-    chosen = {choice for region in regions for choice in _choices(region)}
-    if unknown := chosen - set(CHOICE_KEYS):
-        raise _WrongError(f"has the verdict {min(unknown)!r}; known: {', '.join(CHOICE_KEYS)}")
-    if len(chosen) > 1:
-        raise _WrongError(f"has several verdicts: {', '.join(sorted(chosen))}")
-    return next(iter(chosen), None)
+def _on_film(box: DrawnBox, film: ReadFilm) -> LabelledBox:
+    if box.label not in CLASSES:
+        known = ", ".join(CLASSES)
+        raise AnnotationError(f"has a box with the label {box.label!r}; known: one of {known}")
+    if box.drawn_on not in (None, (film.width, film.height)):
+        drawn_on, size = "x".join(map(str, box.drawn_on or ())), f"{film.width}x{film.height}"
+        raise AnnotationError(f"was drawn on {drawn_on} pixels; the film has {size}")
+    corners = _corners(box, film)
+    return LabelledBox(box.label, *corners, confidence=box.confidence, comment=box.comment)
 
 
-def _boxes(regions: Sequence[Json], film: ReadFilm) -> tuple[LabelledBox, ...]:
-    # What a reader says of one box has the box's region id.
-    about: dict[str, dict[str, list[Json]]] = defaultdict(lambda: defaultdict(list))
-    for region in regions:
-        about[str(region.get("id"))][region["from_name"]].append(region)
-    for words in about.values():
-        if not words[FINDING]:
-            raise _WrongError("says something of a box that is not there")
-        if len(words[FINDING]) > 1 and len(words) > 1:
-            raise _WrongError("has two boxes of one name, and says something of one of them")
-    return tuple(
-        replace(
-            _box(region, film),
-            confidence=_confidence(words[CONFIDENCE]),
-            comment=_text(words[NOTE]),
-        )
-        for words in about.values()
-        for region in words[FINDING]
-    )
-
-
-def _box(region: Json, film: ReadFilm) -> LabelledBox:
-    if region.get("type") != "rectanglelabels":
-        what = f"{region.get('type')!r} of {FINDING!r}"
-        raise _WrongError(f"holds a region {what}; known: 'rectanglelabels' of {FINDING!r}")
-    value = region.get("value") or {}
-    labels = _listed(value.get("rectanglelabels"))
-    if len(labels) != 1 or labels[0] not in CLASSES:
-        raise _WrongError(f"has a box with the labels {labels}; known: one of {', '.join(CLASSES)}")
-    if value.get("rotation") or region.get("image_rotation"):
-        raise _WrongError(f"has a rotated {labels[0]} box")
-    _check_size(region, film)
-    return LabelledBox(labels[0], *_corners(labels[0], value, film))
-
-
-def _check_size(region: Json, film: ReadFilm) -> None:
-    drawn_on = (region.get("original_width"), region.get("original_height"))
-    if drawn_on != (None, None) and drawn_on != (film.width, film.height):
-        raise _WrongError(
-            f"was drawn on {drawn_on[0]}x{drawn_on[1]} pixels; "
-            f"the film has {film.width}x{film.height}"
-        )
-
-
-def _corners(label: str, value: Json, film: ReadFilm) -> tuple[float, float, float, float]:
-    try:
-        percent = [float(value[name]) for name in ("x", "y", "width", "height")]
-    except (KeyError, TypeError, ValueError):
-        raise _WrongError(f"has a {label} box without four numbers") from None
-    if not all(isfinite(number) for number in percent):
-        raise _WrongError(f"has a {label} box with a coordinate that is not finite")
-    corners = clip(from_percent([percent], film.width, film.height), film.width, film.height)[0]
+def _corners(box: DrawnBox, film: ReadFilm) -> tuple[float, float, float, float]:
+    if not all(isfinite(number) for number in box.percent):
+        raise AnnotationError(f"has a {box.label} box with a coordinate that is not finite")
+    corners = clip(from_percent([box.percent], film.width, film.height), film.width, film.height)[0]
     x1, y1, x2, y2 = (round(float(corner), 2) for corner in corners)
     if x2 <= x1 or y2 <= y1:
-        raise _WrongError(f"has a {label} box without area on the film")
+        raise AnnotationError(f"has a {box.label} box without area on the film")
     return x1, y1, x2, y2
-
-
-def _confidence(regions: Sequence[Json]) -> Confidence | None:
-    chosen = {choice.lower() for region in regions for choice in _choices(region)}
-    known: dict[str, Confidence] = {name: name for name in get_args(Confidence)}
-    if unknown := chosen - set(known):
-        raise _WrongError(f"has the confidence {min(unknown)!r}; known: {', '.join(known)}")
-    if len(chosen) > 1:
-        raise _WrongError(f"has several confidences of one box: {', '.join(sorted(chosen))}")
-    return known[chosen.pop()] if chosen else None
-
-
-def _choices(region: Json) -> list[str]:
-    return [str(choice) for choice in _listed((region.get("value") or {}).get("choices"))]
-
-
-def _text(regions: Sequence[Json]) -> str | None:
-    texts = [(region.get("value") or {}).get("text") for region in regions]
-    lines = [line for text in texts for line in _listed(text)]
-    said = "\n".join(str(line).strip() for line in lines if str(line).strip())
-    # Half of a surrogate pair is legal JSON and no text: it could not be written to the log.
-    return said.encode("utf-8", "replace").decode("utf-8") or None
-
-
-def _listed(value: object) -> list[Any]:
-    """Return what should be a list as one."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

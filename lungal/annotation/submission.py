@@ -27,7 +27,9 @@ from typing import Any
 
 import httpx
 
-from lungal.annotation.hosting import Hosting, Picture, answer_of, batches
+from lungal.annotation.connection import answer_of
+from lungal.annotation.hosting import Hosting, Picture, batches
+from lungal.annotation.projects import oldest_project
 from lungal.annotation.pseudonyms import VARIABLE, Pseudonyms
 from lungal.annotation.queries import BEGUN, EVERY, UNREAD, Query, in_rounds, most_uncertain_first
 from lungal.annotation.tasks import (
@@ -36,6 +38,7 @@ from lungal.annotation.tasks import (
     INVERTED,
     PRIOR,
     STREAM,
+    Json,
     labelling_config,
     stream_scores,
     task_data,
@@ -46,7 +49,6 @@ from lungal.records import Task
 
 Key = tuple[int, str]
 """A task's identity: its round and its film's pseudonym."""
-Json = dict[str, Any]
 OnProgress = Callable[[int, int], None]
 """Called with (done, total)."""
 
@@ -66,12 +68,6 @@ SETTINGS = {
         "be judged."
     ),
 }
-
-
-def find_project(sdk: Any, title: str) -> Any | None:
-    """Return the project with a title, the oldest of several, or None."""
-    found = [project for project in sdk.projects.list(title=title) if project.title == title]
-    return min(found, key=lambda project: project.id, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +125,23 @@ class Submission:
         return new
 
     def _make_project(self) -> int:
-        project = find_project(self.sdk, self.title)
-        if project is None:
+        project = oldest_project(self.http, self.title)
+        if project is not None:
+            number = project.number
+            self._bring_up_to_date(number)
+        else:
             made = self.sdk.projects.create(title=self.title, **SETTINGS)
-            project = find_project(self.sdk, self.title) or made  # of two at once both use one
-        elif changed := {k: v for k, v in SETTINGS.items() if getattr(project, k) != v}:
-            self.sdk.projects.update(project.id, **changed)
-        self._make_view(project.id)
-        return int(project.id)
+            project = oldest_project(self.http, self.title)  # of two at once both use one
+            number = int(made.id) if project is None else project.number
+        self._make_view(number)
+        return number
+
+    def _bring_up_to_date(self, project_id: int) -> None:
+        known = answer_of(self.http.get(f"/api/projects/{project_id}/"))
+        if changed := {
+            name: wanted for name, wanted in SETTINGS.items() if known.get(name) != wanted
+        }:
+            self.sdk.projects.update(project_id, **changed)
 
     def _make_view(self, project_id: int) -> None:
         view = most_uncertain_first()

@@ -6,23 +6,13 @@ readers may see is a matter of lungal.annotation.tasks.
 
 import json
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from lungal.annotation.tasks import (
-    CHOICE_KEYS,
-    CONFIDENCE,
-    FINDING_PRESENT,
-    NO_FINDING,
-    UNREADABLE,
-    Json,
-    box_regions,
-    study_region,
-)
+from lungal.annotation.regions import DrawnBox, parse, regions_of, seconds_spent
+from lungal.annotation.tasks import FINDING_PRESENT, NO_FINDING, Json, box_regions, study_region
 from lungal.data.files import whole_file
 from lungal.data.interchange.film import (
-    XYXY,
     Found,
     FoundBox,
     FoundFilm,
@@ -30,17 +20,12 @@ from lungal.data.interchange.film import (
     Size,
     Unfit,
     label_files,
-    number,
-    numbers,
     read_text,
     stated_size,
     unfit_if_broken,
 )
 from lungal.errors import AnnotationError
-from lungal.records import Confidence, GroundTruth, Verdict
-
-SIDES = ("x", "y", "width", "height")
-CONFIDENCES: dict[str, Confidence] = {str(name): name for name in get_args(Confidence)}
+from lungal.records import GroundTruth
 
 
 def write_tasks(path: Path, films: Sequence[LabelledFilm], image_root: str = "") -> None:
@@ -114,115 +99,25 @@ def _film(data: Any) -> str:
 
 
 def _found(where: str, film: str, annotation: Json) -> FoundFilm:
-    regions = annotation.get("result") or []
-    if not isinstance(regions, list) or not all(
-        isinstance(region, dict) and isinstance(region.get("value"), dict) for region in regions
-    ):
-        raise AnnotationError("its result is not a list of regions")
-    verdict, boxes = _verdict(regions)
-    at, ids = annotation.get("updated_at"), _box_ids(regions)
+    said, at = parse(annotation), annotation.get("updated_at")
     return FoundFilm(
         where,
         film,
-        boxes,
+        tuple(_shares(box) for box in said.boxes),
         unit="shares",
-        size=_size(regions),
-        verdict=verdict,
+        size=_size(regions_of(annotation)),
+        verdict="unreadable" if said.verdict == "unreadable" else None,
         reader=_reader(annotation.get("completed_by")),
         at=at if isinstance(at, str) else None,
-        seconds=_seconds(annotation.get("lead_time")),
-        comment=_text([region for region in regions if region.get("id") not in ids]),
+        seconds=seconds_spent(annotation),
+        comment=said.comment,
     )
 
 
-def _seconds(lead_time: Any) -> float | None:
-    if not isinstance(lead_time, (int, float)):
-        return None
-    seconds = number(lead_time, "its lead_time")
-    if not isfinite(seconds):
-        raise AnnotationError(f"its lead_time is {lead_time}, not a number of seconds")
-    return round(max(seconds, 0), 3)
-
-
-def _verdict(regions: Sequence[Json]) -> tuple[Verdict | None, tuple[FoundBox, ...]]:
-    choices = _choices(regions, _box_ids(regions))
-    if UNREADABLE in choices:
-        return "unreadable", ()
-    boxes = tuple(_box(region, regions) for region in regions if region.get("type") not in _ASIDES)
-    if NO_FINDING in choices and boxes:
-        raise AnnotationError(f"says {NO_FINDING!r} but holds {len(boxes)} boxes")
-    if FINDING_PRESENT in choices and not boxes:
-        raise AnnotationError(f"says {FINDING_PRESENT!r} but holds no box")
-    return None, boxes
-
-
-_ASIDES = ("choices", "textarea")
-"""Regions that are no boxes: of the film, or, with the id of a box, of that box."""
-
-
-def _box_ids(regions: Sequence[Json]) -> list[Any]:
-    ids = [region.get("id") for region in regions if region.get("type") not in _ASIDES]
-    return [name for name in ids if name is not None]
-
-
-def _choices(regions: Sequence[Json], box_ids: Sequence[Any]) -> set[str]:
-    chosen = {
-        str(choice)
-        for region in regions
-        if region.get("type") == "choices" and region.get("id") not in box_ids
-        for choice in _listed(region["value"], "choices")
-    }
-    if unknown := chosen - set(CHOICE_KEYS):
-        raise AnnotationError(f"has the verdict {min(unknown)!r}; known: {', '.join(CHOICE_KEYS)}")
-    if len(chosen) > 1:
-        raise AnnotationError(f"has several verdicts: {', '.join(sorted(chosen))}")
-    return chosen
-
-
-def _box(region: Json, regions: Sequence[Json]) -> FoundBox:
-    value = region["value"]
-    labels = value.get("rectanglelabels")
-    if region.get("type") != "rectanglelabels" or not isinstance(labels, list) or len(labels) != 1:
-        raise AnnotationError(
-            f"holds a {region.get('type')!r} with the labels {labels}; known: rectanglelabels, one"
-        )
-    if value.get("rotation") or region.get("image_rotation"):
-        raise AnnotationError(f"has a rotated {labels[0]} box")
-    name = region.get("id")
-    asides = [one for one in regions if name is not None and one.get("id") == name]
-    return FoundBox(str(labels[0]), _shares(value), _confidence(asides), _text(asides))
-
-
-def _shares(value: Json) -> XYXY:
-    x, y, width, height = numbers([value.get(side) for side in SIDES], SIDES)
-    return x / 100, y / 100, (x + width) / 100, (y + height) / 100
-
-
-def _confidence(asides: Sequence[Json]) -> Confidence | None:
-    for region in asides:
-        if region.get("from_name") == CONFIDENCE:
-            for choice in _listed(region["value"], "choices"):
-                return CONFIDENCES.get(str(choice).lower())
-    return None
-
-
-def _text(regions: Sequence[Json]) -> str | None:
-    texts = [
-        str(text)
-        for region in regions
-        if region.get("type") == "textarea"
-        for text in _listed(region["value"], "text")
-    ]
-    return "\n".join(texts) or None
-
-
-def _listed(value: Json, name: str) -> list[Any]:
-    said = value.get(name)
-    if isinstance(said, str):
-        return [said]
-    if not isinstance(said, list | None):
-        raise AnnotationError(f"its {name!r} is {said!r}, not a list")
-    return said or []
+def _shares(box: DrawnBox) -> FoundBox:
+    x, y, width, height = box.percent
+    xyxy = (x / 100, y / 100, (x + width) / 100, (y + height) / 100)
+    return FoundBox(box.label, xyxy, box.confidence, box.comment)
 
 
 def _size(regions: Sequence[Json]) -> Size | None:

@@ -1,8 +1,8 @@
 """Label Studio tells us that somebody read something: a hint to look, never what there is to see.
 
-The server calls a tiny listener of ours on 127.0.0.1. Whether it may is up to its guard against
-requests to private addresses, and it neither waits nor tries again, so nothing rests on it: whoever
-waits for the hint looks by itself now and then.
+The server calls a small listener of ours on 127.0.0.1. It may be set up to call no private address,
+and it calls once only, whether or not anybody listens. So a call may fail to come, and whoever
+waits for one must look without it now and then.
 """
 
 import json

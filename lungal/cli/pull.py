@@ -20,7 +20,7 @@ from lungal.paths import Paths, load_paths
 from lungal.records import Annotation, BoxOrigin
 
 if TYPE_CHECKING:
-    from lungal.rounds.campaign import Campaign
+    from lungal.rounds.progress import RoundProgress
     from lungal.rounds.pull import PullReport
 
 ORIGINS: tuple[BoxOrigin, ...] = ("accepted", "moved", "drawn")
@@ -127,12 +127,12 @@ def _puller(store: LabelStudio, paths: Paths) -> "Callable[..., PullReport]":
     return once
 
 
-def _progress(paths: Paths, params: Params) -> "Campaign | None":
+def _progress(paths: Paths, params: Params) -> "RoundProgress | None":
     from lungal.data.annotations import read_log
     from lungal.data.asked import read_asked
-    from lungal.rounds.campaign import campaign
+    from lungal.rounds.progress import round_progress
 
-    return campaign(read_asked(paths.queue), read_log(paths.annotations), params.reading)
+    return round_progress(read_asked(paths.queue), read_log(paths.annotations), params.reading)
 
 
 def _print(report: "PullReport", log: Path, console: Console, *, dry: bool) -> None:

@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lungal.annotation.connection import talking_to
-from lungal.annotation.incoming import oldest_project
 from lungal.annotation.label_studio import LabelStudio
+from lungal.annotation.projects import oldest_project
 from lungal.annotation.webhooks import hints
 from lungal.errors import ServerError, TokenError
-from lungal.rounds.campaign import Campaign
+from lungal.rounds.progress import RoundProgress
 from lungal.rounds.pull import PullReport
 
 KEPT = 5  # lines of news on the screen
@@ -42,7 +42,7 @@ class Watch:
     """
 
     pull: Callable[..., PullReport]
-    progress: Callable[[], Campaign | None]
+    progress: Callable[[], RoundProgress | None]
     console: Console
     every: float
     until_done: bool = False
@@ -93,8 +93,8 @@ class Watch:
             self._say(news)
 
     def _is_over(self) -> bool:
-        campaign = self.progress()
-        return self.until_done and campaign is not None and campaign.is_done
+        progress = self.progress()
+        return self.until_done and progress is not None and progress.is_done
 
     def _say(self, what: str) -> None:
         line = f"{datetime.now().astimezone():%H:%M:%S} {what}"
@@ -121,20 +121,20 @@ def hinted(store: LabelStudio) -> AbstractContextManager[Event]:
     return nullcontext(Event()) if project is None else hints(store.http, project.number)
 
 
-def describe(campaign: Campaign | None) -> Table:
+def describe(progress: RoundProgress | None) -> Table:
     """Return how far a round is as a table of two columns."""
     table = Table.grid(padding=(0, 2))
-    if campaign is None:
+    if progress is None:
         table.add_row("nothing was queued yet: lungal queue")
         return table
-    bar = ProgressBar(total=campaign.films, completed=campaign.read, width=30)
-    table.add_row(f"round {campaign.round}", bar)
-    table.add_row("films", f"{campaign.read} of {campaign.films} read")
-    for reader, count in campaign.readings.items():
+    bar = ProgressBar(total=progress.films, completed=progress.read, width=30)
+    table.add_row(f"round {progress.round}", bar)
+    table.add_row("films", f"{progress.read} of {progress.films} read")
+    for reader, count in progress.readings.items():
         table.add_row(escape(reader), f"{count} readings")
-    table.add_row("seconds per film", _number(campaign.seconds, ".0f"))
-    table.add_row("agreement so far", _number(campaign.agreement, ".2f"))
-    table.add_row("time left", _duration(campaign.left))
+    table.add_row("seconds per film", _number(progress.seconds, ".0f"))
+    table.add_row("agreement so far", _number(progress.agreement, ".2f"))
+    table.add_row("time left", _duration(progress.left))
     return table
 
 

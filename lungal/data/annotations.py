@@ -14,10 +14,8 @@ from lungal.data.lines import append_lines, read_lines
 from lungal.errors import AnnotationError
 from lungal.reading.standing import by_source
 from lungal.reading.standing import fold as fold
+from lungal.reading.verdicts import NOT_READ
 from lungal.records import Annotation
-
-NOT_READ = frozenset({"deleted", "refused"})
-"""Verdicts of events in which nobody has read a film."""
 
 
 def read_log(path: Path) -> list[Annotation]:

@@ -16,8 +16,7 @@ from lungal.data.labels import SIDES, Origin, State, as_objects, films
 from lungal.data.splits import check_leaks
 from lungal.errors import AnnotationError, LeakError, StageOrderError
 from lungal.params import LabelParams, ReadingParams
-from lungal.reading.reconcile import Truth as Reconciled
-from lungal.reading.reconcile import reconcile
+from lungal.reading.reconcile import Reconciled, reconcile
 from lungal.reading.standing import by_film, standing
 from lungal.records import Annotation, LabelledBox
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.reading.comparison import Comparison, compare
-from lungal.reading.effort import opinions
+from lungal.reading.verdicts import opinions
 from lungal.records import CLASSES, Annotation, LabelledBox
 
 Readings = Sequence[Sequence[LabelledBox]]
@@ -21,10 +21,10 @@ def film_agreement(readings: Readings, iou: float) -> float:
 
     The F1 of two readings is 2 * pairs / (boxes of one + boxes of the other), with boxes paired by
     `pairing.pair`: Dice's coefficient (1945) of two sets of boxes, and the same whichever of the
-    two is held to be the truth. It is the positive specific agreement, which Cohen's kappa
-    approaches where the places with nothing cannot be counted, as on a film they cannot (Hripcsak
-    & Rothschild 2005, "Agreement, the F-measure, and reliability in information retrieval"). Two
-    readings without finding agree: 1.
+    two is held to be the truth. It is the positive specific agreement. Cohen's
+    kappa comes close to it where there are very many places with nothing, and on a film nobody can
+    count these (Hripcsak & Rothschild 2005, "Agreement, the F-measure, and reliability in
+    information retrieval"). Two readings without finding agree: 1.
 
     Args:
         readings: boxes of at least two readings; one, or none, agrees with itself.

@@ -1,9 +1,9 @@
 """What pre-drawn boxes do to readers: blind readings held against those that saw the model's boxes.
 
-Which films are blind is drawn by lot, so that the two arms differ in nothing else. Reading without
-boxes shows what readers think; where they agree more with the model once they see it, the rest is
-automation bias, or help. The same is counted in both arms: boxes are paired with what the model
-saw, shown or not.
+Which films are read blind is drawn by lot, so that the two arms differ in nothing else. In both, a
+reader's boxes are compared with the model's, whether or not these were shown. If readers agree more
+with the model where they see its boxes, then the boxes have changed what they say, for the better
+or for the worse (automation bias).
 
 Intervals of a difference are 95 % percentile intervals of the two-sample bootstrap over films
 (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", sections 8.3 and 13.3): several
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from lungal.params import ReadingParams
 from lungal.reading.comparison import compare
-from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.effort import seconds_of
+from lungal.reading.pairing import SAME_PIXELS
+from lungal.reading.verdicts import NOT_COMPARED, opinions
 from lungal.records import Annotation
 
 MEASURES = {
@@ -29,15 +31,13 @@ MEASURES = {
     "moved": "boxes moved, a film",
     "seconds": "seconds, a film",
 }
-"""What is measured of a film: agreement of the reader's boxes with the model's in [0, 1]
-(2 * pairs / all boxes), boxes that only the reader has, that only the model has, that both have but
-not at the same place (an edge is more than SAME_PIXELS off), and the reader's seconds."""
+"""What is measured on each film. `agreement` of the reader's boxes with the model's is in [0, 1]:
+2 * pairs / all boxes. Only the reader has boxes that are `added`, only the model those that are
+`removed`; of boxes that are `moved` an edge is more than SAME_PIXELS off. `seconds` are the
+reader's."""
 
-SAME_PIXELS = 1.0
 LEVEL = 0.95
 DRAWS = 2000
-NOT_COMPARED = frozenset({"adjudicate", "import"})
-"""Roles whose readers were shown something else than the model's boxes, or nothing of ours."""
 
 Key = tuple[int, str]
 

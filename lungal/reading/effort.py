@@ -1,19 +1,8 @@
-"""Which readings say what is on a film, and the time that a reading took."""
+"""The time that readings took."""
 
 from collections.abc import Iterable
 
 from lungal.records import Annotation
-
-OPINIONS = frozenset({"finding", "no_finding"})
-"""Verdicts that say what is on a film. `unreadable` and `skipped` pass it on."""
-
-PASSES = frozenset({"unreadable", "skipped"})
-"""Verdicts by which a reader passes."""
-
-
-def opinions(readings: Iterable[Annotation]) -> list[Annotation]:
-    """Return the readings that say what is on their film, in the order given."""
-    return [reading for reading in readings if reading.verdict in OPINIONS]
 
 
 def seconds_of(readings: Iterable[Annotation], idle_seconds: float) -> list[float]:

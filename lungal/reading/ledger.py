@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import mean
 
 from lungal.params import ReadingParams
-from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.effort import seconds_of
+from lungal.reading.verdicts import opinions
 from lungal.records import Annotation
 
 

@@ -6,11 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from lungal.boxes import FloatArray, IntArray, as_boxes
-from lungal.reading.pairing import pair
+from lungal.reading.pairing import SAME_PIXELS, pair
 from lungal.records import BoxOrigin, LabelledBox, SeenBox, class_index
-
-SAME_PIXELS = 1.0
-"""How far each edge of an accepted box may lie from where it was drawn: percent and back."""
 
 MOVED_IOU = 0.5
 """Overlap from which a changed box is the pre-drawn one, moved."""

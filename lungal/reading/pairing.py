@@ -6,6 +6,9 @@ from scipy.optimize import linear_sum_assignment
 from lungal.boxes import FloatArray, IntArray
 from lungal.boxes import iou as pairwise_iou
 
+SAME_PIXELS = 1.0
+"""How far an edge of a box that nobody touched may lie from where it was: percent and back."""
+
 MORE_PAIRS = 1e-6
 """What a pair is worth beyond its overlap: of assignments with the same total overlap the one
 with more pairs is taken, whichever reading is named first."""

@@ -1,4 +1,4 @@
-"""How well each reader reads: what they say of films whose truth is known, and they do not know it.
+"""How well each reader reads: measured on films whose truth is known here and hidden from them.
 
 Intervals of a sensitivity are Wilson's score intervals at 95 % (Wilson 1927, "Probable inference,
 the law of succession, and statistical inference", equation 3): they are right for the few boxes of
@@ -15,7 +15,8 @@ from scipy.stats import binomtest
 
 from lungal.params import ReadingParams
 from lungal.reading.comparison import compare
-from lungal.reading.effort import PASSES, opinions, seconds_of
+from lungal.reading.effort import seconds_of
+from lungal.reading.verdicts import PASSES, opinions
 from lungal.records import Annotation, LabelledBox
 
 Key = TypeVar("Key")

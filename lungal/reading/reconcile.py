@@ -6,9 +6,9 @@ from typing import Literal
 
 from lungal.params import ReadingParams
 from lungal.reading.agreement import film_agreement
-from lungal.reading.effort import opinions
 from lungal.reading.fusion import FusedBox, fuse
 from lungal.reading.standing import age
+from lungal.reading.verdicts import opinions
 from lungal.records import Annotation, LabelledBox
 
 MOST = 0.5
@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class Reconciled:
     """What readers have made of a film.
 
     Attributes:
@@ -34,7 +34,7 @@ class Truth:
     agreement: float | None
 
 
-def reconcile(readings: Iterable[Annotation], params: ReadingParams) -> Truth | None:
+def reconcile(readings: Iterable[Annotation], params: ReadingParams) -> Reconciled | None:
     """Derive a film's truth from the readings of it that stand.
 
     Known cases never enter, and skips are no opinion. The last round in which somebody had one
@@ -65,17 +65,17 @@ def reconcile(readings: Iterable[Annotation], params: ReadingParams) -> Truth | 
     spoken = [reading for reading in asked if reading.verdict != "skipped"]
     last = max((reading.round for reading in spoken), default=0)
     if any(reading.role == "adjudicate" and reading.round > last for reading in asked):
-        return Truth("excluded", (), 0, None)
+        return Reconciled("excluded", (), 0, None)
     said = [reading for reading in spoken if reading.round == last]
     if adjudications := [reading for reading in said if reading.role == "adjudicate"]:
         said = [max(adjudications, key=age)]
     seen = opinions(said)
     if not seen or _most([r for r in said if r.verdict == "unreadable"], said, params):
-        return Truth("excluded", (), len(said), None)
+        return Reconciled("excluded", (), len(said), None)
     return _agree(seen, params)
 
 
-def _agree(readings: Sequence[Annotation], params: ReadingParams) -> Truth:
+def _agree(readings: Sequence[Annotation], params: ReadingParams) -> Reconciled:
     count = len(readings)
     boxes = [reading.boxes for reading in readings]
     agreement = film_agreement(boxes, params.iou) if count > 1 else None
@@ -84,12 +84,12 @@ def _agree(readings: Sequence[Annotation], params: ReadingParams) -> Truth:
         and agreement is not None
         and agreement < params.adjudicate_below
     ):
-        return Truth("disputed", (), count, agreement)
+        return Reconciled("disputed", (), count, agreement)
     kept = _kept(fuse(boxes, [_weight(r, params) for r in readings], params.iou), params)
     if kept:
-        return Truth("finding", kept, count, agreement)
+        return Reconciled("finding", kept, count, agreement)
     free = _most([r for r in readings if r.verdict == "no_finding"], readings, params)
-    return Truth("no_finding" if free else "excluded", (), count, agreement)
+    return Reconciled("no_finding" if free else "excluded", (), count, agreement)
 
 
 def _kept(fused: Iterable[FusedBox], params: ReadingParams) -> tuple[LabelledBox, ...]:

@@ -9,8 +9,8 @@ from lungal.records import Annotation
 def waiting(log: Iterable[Annotation]) -> list[Annotation]:
     """Return the refused readings that nobody has mended, each once, the oldest first.
 
-    Mended is one that was edited into something good, or deleted; or whose reader has said
-    something else of the film since.
+    A refused reading is mended once it is deleted, or edited so that it can be accepted, or once
+    its reader has said something else of the film in that round.
     """
     refused: dict[str, Annotation] = {}
     answers: dict[object, Annotation] = {}

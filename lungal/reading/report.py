@@ -9,10 +9,11 @@ from typing import Any
 from lungal.params import ReadingParams
 from lungal.reading.agreement import film_agreement, findings_alpha, mean_iou
 from lungal.reading.automation import Automation, Key, automation
-from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.effort import seconds_of
 from lungal.reading.ledger import Entry, ledger
 from lungal.reading.performance import Performance, Truth, drift, performances
 from lungal.reading.standing import standing
+from lungal.reading.verdicts import NOT_COMPARED, opinions
 from lungal.records import Annotation
 
 DIGITS = 4
@@ -71,7 +72,7 @@ def overlap(stands: Iterable[Annotation], params: ReadingParams) -> Overlap:
     """Return how far readers of the same films agree."""
     films: dict[Key, list[Annotation]] = defaultdict(list)
     for reading in opinions(stands):
-        if reading.role not in {"adjudicate", "import"}:
+        if reading.role not in NOT_COMPARED:
             films[reading.round, reading.image_id].append(reading)
     shared = [films[key] for key in sorted(films) if len(films[key]) > 1]
     boxes = [[reading.boxes for reading in readings] for readings in shared]

@@ -1,8 +1,7 @@
-"""The words that stand: of all events in the log, the readings that count now.
+"""Which of all events in the log are the readings that count now, said to stand.
 
-An event is never rewritten. An edit, a deletion or a refusal is an event of its own, and which
-reading they leave standing is told by their moments alone: the same events in any order, repeated
-or not, leave the same.
+An event is never rewritten: an edit, a deletion or a refusal is an event of its own. Which readings
+stand depends on the events' times alone, not on the order of the lines or on repeated lines.
 """
 
 from collections import defaultdict
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from lungal.errors import AnnotationError
+from lungal.reading.verdicts import NOT_READ
 from lungal.records import Annotation
 
 
@@ -60,8 +60,9 @@ def age(event: Annotation) -> tuple[datetime, str]:
 def by_source(log: Iterable[Annotation]) -> dict[str, Annotation]:
     """Return the events by source_id, repeats once, in the order in which they first come.
 
-    Two clones may refuse a reading for different reasons, or one of them not know what a deleted
-    one was for. Neither event says what is on a film: of two the first in the alphabet stays.
+    Two clones may have pulled one refusal or deletion differently: for another reason, or without
+    knowing what the film was for. As neither says what is on a film, that is no error, and the one
+    whose comment comes first in the alphabet stays.
 
     Raises:
         AnnotationError: naming a source_id that stands for two different events.
@@ -70,7 +71,7 @@ def by_source(log: Iterable[Annotation]) -> dict[str, Annotation]:
     for event in log:
         if (known := events.setdefault(event.source_id, event)) == event:
             continue
-        if known.verdict == event.verdict and event.verdict in {"refused", "deleted"}:
+        if known.verdict == event.verdict and event.verdict in NOT_READ:
             events[event.source_id] = min(
                 known, event, key=lambda one: (one.comment or "", repr(one))
             )

@@ -10,12 +10,12 @@ import pandas as pd
 from lungal.annotation.protocol import AnnotationStore, Notes, Refused
 from lungal.annotation.readings import refusal
 from lungal.boxes import why_impossible
-from lungal.data.annotations import NOT_READ, append_log, read_log
+from lungal.data.annotations import append_log, read_log
 from lungal.data.asked import latest_asked
-from lungal.reading.effort import OPINIONS
 from lungal.reading.origins import trace
 from lungal.reading.refusals import waiting
 from lungal.reading.standing import age
+from lungal.reading.verdicts import NOT_READ, OPINIONS
 from lungal.records import Annotation, Asked, Split
 
 UNASKED = (
@@ -190,7 +190,7 @@ class _Questions:
 
 
 def _checked(event: Annotation, films: Mapping[str, Film]) -> Annotation:
-    if event.verdict in {"deleted", "refused"}:
+    if event.verdict in NOT_READ:
         return event
     reason = _why_wrong(event, films)
     return refusal(event, reason) if reason else event

@@ -17,8 +17,10 @@ from lungal.annotation.readings import utc
 from lungal.boxes import as_boxes, clip
 from lungal.data.asked import append_asked, latest_asked, read_asked
 from lungal.data.images import read_pixels
+from lungal.data.sources.survey import patient_of
 from lungal.errors import SelectionError, StageOrderError
 from lungal.reading.standing import by_film, standing
+from lungal.reading.verdicts import opinions
 from lungal.records import (
     CLASSES,
     Annotation,
@@ -36,7 +38,6 @@ OnProgress = Callable[[int, int], None]
 """Called with (done, total)."""
 
 Value = TypeVar("Value")
-OPINIONS = ("finding", "no_finding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,8 @@ def queue(
         prior = priors.get(row.image_id)
         if prior is not None:
             read_pixels(films[prior])
-        opinions = _opinions(row, readings.get(row.image_id, ()))
-        task = _task(row, drawn, _of(films, row.image_id, "ingest"), prior, opinions)
+        disputed = _disputed(row, readings.get(row.image_id, ()))
+        task = _task(row, drawn, _of(films, row.image_id, "ingest"), prior, disputed)
         line = before.get((row.model_version, row.round, row.image_id))
         if line is None:
             lines.append(_asked(row, task, at))
@@ -134,7 +135,7 @@ def prior_films(image_ids: Iterable[str]) -> dict[str, str]:
     """
     by_patient = defaultdict(list)
     for image_id in sorted(image_ids):
-        by_patient[image_id.partition("_")[0]].append(image_id)
+        by_patient[patient_of(image_id)].append(image_id)
     return {later: earlier for films in by_patient.values() for earlier, later in pairwise(films)}
 
 
@@ -147,20 +148,20 @@ def _of(values: Mapping[str, Value], image_id: str, stage: str) -> Value:
         ) from None
 
 
-def _opinions(row: Selected, readings: Sequence[Annotation]) -> tuple[tuple[LabelledBox, ...], ...]:
+def _disputed(row: Selected, readings: Sequence[Annotation]) -> tuple[tuple[LabelledBox, ...], ...]:
     # The readings that disagree are those of the last round in which the film was read.
     if row.role != "adjudicate":
         return ()
-    said = [r for r in readings if r.role != "control" and r.verdict in OPINIONS]
+    said = [reading for reading in opinions(readings) if reading.role != "control"]
     last = max((reading.round for reading in said), default=0)
     # By lot for each film: were it by name, A would always be the same reader.
     by_lot = sorted((r for r in said if r.round == last), key=lambda r: _lot(r.image_id, r.reader))
-    opinions = tuple(reading.boxes for reading in by_lot)
-    if len(opinions) < 2:
+    boxes = tuple(reading.boxes for reading in by_lot)
+    if len(boxes) < 2:
         raise SelectionError(
-            f"film {row.image_id} is to be adjudicated but was read by {len(opinions)}; dvc repro"
+            f"film {row.image_id} is to be adjudicated but was read by {len(boxes)}; dvc repro"
         )
-    return opinions
+    return boxes
 
 
 def _lot(image_id: str, reader: str) -> bytes:
@@ -172,7 +173,7 @@ def _task(
     drawn: Detections,
     film: Path,
     prior: str | None,
-    opinions: tuple[tuple[LabelledBox, ...], ...],
+    disputed: tuple[tuple[LabelledBox, ...], ...],
 ) -> Task:
     height, width = read_pixels(film).shape
     return Task(
@@ -189,7 +190,7 @@ def _task(
         blind=row.blind,
         readers=row.readers,
         prior=prior,
-        readings=opinions,
+        readings=disputed,
     )
 
 

@@ -5,7 +5,8 @@
         def acquisition(self) -> Acquisition:
             return MyStrategy()
 
-A detector, a strategy or a store that is written elsewhere is held to the same promises.
+A detector, a strategy or a store that is written elsewhere is held to the same promises. What is
+built on a store can be tested without a server, on a MemoryStore.
 """
 
 from lungal.testing.choosing import AcquisitionContract as AcquisitionContract
@@ -16,6 +17,7 @@ from lungal.testing.makers import make_evidence as make_evidence
 from lungal.testing.makers import make_film as make_film
 from lungal.testing.makers import make_pool as make_pool
 from lungal.testing.makers import make_task as make_task
+from lungal.testing.memory import MemoryStore as MemoryStore
 from lungal.testing.stores import AnnotationStoreContract as AnnotationStoreContract
 from lungal.testing.stores import Change as Change
 from lungal.testing.stores import Read as Read

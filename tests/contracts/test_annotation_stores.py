@@ -8,13 +8,12 @@ import pytest
 
 from lungal.annotation.accounts import sign_up
 from lungal.annotation.label_studio import LabelStudio
-from lungal.annotation.memory import MemoryStore
 from lungal.annotation.oracle import answer
 from lungal.annotation.protocol import AnnotationStore
 from lungal.annotation.server import LocalServer
 from lungal.reading.scripted import Reader
 from lungal.records import LabelledBox
-from lungal.testing import AnnotationStoreContract, Change, Read
+from lungal.testing import AnnotationStoreContract, Change, MemoryStore, Read
 
 TRUTH = {
     "00000001_000": (LabelledBox("Mass", 10, 10, 40, 50), LabelledBox("Nodule", 90, 90, 96, 96)),

@@ -402,9 +402,13 @@ def choice(text, name="s"):
     return {"id": name, "from_name": "study", "type": "choices", "value": {"choices": [text]}}
 
 
-def aside(kind, said, name="s"):
+def aside(kind, said, name="s", **changes):
     value = {"choices" if kind == "choices" else "text": said}
-    return {"id": name, "type": kind, "value": value}
+    return {"id": name, "type": kind, "value": value} | changes
+
+
+def sure(*choices):
+    return aside("choices", list(choices), "a", from_name="confidence")
 
 
 VOC_HEAD = "<annotation><filename>f.png</filename><size><width>9</width><height>9</height></size>"
@@ -470,6 +474,18 @@ VOC_HEAD = "<annotation><filename>f.png</filename><size><width>9</width><height>
             task([region(), aside("textarea", {}, "a")]),
             "its 'text' is {}, not a list",
         ),
+        (
+            Format.LABEL_STUDIO,
+            task([region(), sure("Certain")]),
+            "'certain' of a box; known: low, m",
+        ),
+        (
+            Format.LABEL_STUDIO,
+            task([region(), sure("Low", "High")]),
+            "confidences of one box: high",
+        ),
+        (Format.LABEL_STUDIO, task([region(), region(), sure("Low")]), "two boxes of one name"),
+        (Format.LABEL_STUDIO, task([], lead_time="soon"), "lead_time is 'soon', not a number"),
         (Format.LABEL_STUDIO, task([], lead_time=math.nan), "lead_time is nan, not a number of"),
         (Format.LABEL_STUDIO, task([], lead_time=math.inf), "lead_time is inf, not a number of"),
         (Format.LABEL_STUDIO, task([], lead_time=10**400), "its lead_time is 1000.*, not a number"),
@@ -559,11 +575,24 @@ def test_label_studio_tells_reader_time_verdict_and_asides(tmp_path):
     assert found.boxes == (FoundBox("Mass", (0.1, 0.1, 0.3, 0.3), "high", "old scar?"),)
 
 
-@pytest.mark.parametrize("said", ["a scar", ["a scar"]])
+@pytest.mark.parametrize("said", ["a scar", ["a scar"], [" a scar ", ""]])
 def test_a_comment_is_a_list_of_texts_or_a_text(said, tmp_path):
     (tmp_path / "tasks.json").write_text(task([aside("textarea", said)]))
     (found,) = READERS[Format.LABEL_STUDIO](tmp_path)
     assert found.comment == "a scar"
+
+
+def test_half_a_character_in_a_comment_costs_no_film(tmp_path):
+    (tmp_path / "tasks.json").write_text(task([region(), aside("textarea", "left \ud83d")]))
+    report = importer().compare(READERS[Format.LABEL_STUDIO](tmp_path), [])
+    assert [event.comment for event in report.new] == ["left ?"]
+
+
+def test_a_choice_about_a_box_by_another_name_is_no_verdict(tmp_path):
+    other = aside("choices", ["Calcified"], "a", from_name="texture")
+    (tmp_path / "tasks.json").write_text(task([region(), other]))
+    (found,) = READERS[Format.LABEL_STUDIO](tmp_path)
+    assert (len(found.boxes), found.verdict) == (1, None)
 
 
 def test_label_studios_skips_and_unread_tasks_say_nothing(tmp_path):

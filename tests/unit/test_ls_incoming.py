@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from lungal.annotation import incoming
-from lungal.annotation.incoming import Addresses, Incoming, Project, oldest_project
+from lungal.annotation.incoming import Addresses, Incoming
+from lungal.annotation.projects import Project, oldest_project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
 from lungal.annotation.readings import utc

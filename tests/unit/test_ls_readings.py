@@ -106,7 +106,16 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize(
         ("lead_time", "seconds"),
-        [(None, None), (-1.0, 0.0), (7, 7.0), ("soon", None), (float("nan"), None), ([], None)],
+        [
+            (None, None),
+            (-1.0, 0.0),
+            (7, 7.0),
+            ("soon", None),
+            (float("nan"), None),
+            ([], None),
+            (True, None),
+            pytest.param(10**400, None, id="beyond floats"),
+        ],
     )
     def test_seconds_are_kept(self, lead_time: object, seconds: float | None) -> None:
         assert read([], lead_time=lead_time).seconds == seconds
@@ -205,11 +214,14 @@ class TestRefusal:
             (changed(ONE, {"x": 101, "width": 20}), "without area on the film"),
             (changed(ONE, {"x": float("nan")}), "not finite"),
             (changed(ONE, {"x": None}), "without four numbers"),
+            (changed(ONE, {"x": 10**400}), "without four numbers"),
             (changed(ONE, {}, original_width=512), "drawn on 512x800"),
             ([ONE, about(ONE, "confidence", "choices", choices=["Certain"])], "'certain'"),
             ([ONE, about(ONE, "confidence", "choices", choices=["Low", "High"])], "several conf"),
             ([about(ONE, "note", "textarea", text=["where?"])], "a box that is not there"),
             ([ONE, ONE, about(ONE, "note", "textarea", text=["which?"])], "two boxes of one name"),
+            ([ONE, about(ONE, "note", "textarea", text=7)], "its 'text' is 7, not a list"),
+            (7, "not a list of regions"),
             (["x"], "'x', which is no region"),
             ([ONE, None], "'None', which is no region"),
             ([ONE | {"value": [1]}], "which is no region"),

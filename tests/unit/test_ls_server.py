@@ -18,6 +18,7 @@ import PIL.PngImagePlugin
 import psutil
 import pytest
 
+from lungal.annotation.accounts import invitation
 from lungal.annotation.bucket import parse_address
 from lungal.annotation.connection import TokenAuth, open_http, talking_to, token_kind
 from lungal.annotation.hosting import Picture, View
@@ -170,6 +171,15 @@ class TestProxies:
         with open_http("http://labels.example.org", "x" * 40) as http:
             assert http.get("/api/version").is_success
         assert Recorder.asked == ["http://labels.example.org/api/version"]
+
+
+class TestInvitation:
+    def test_a_page_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>"))
+        client = httpx.Client(base_url="http://ls", transport=page)
+        monkeypatch.setattr("lungal.annotation.accounts.open_http", lambda *_: client)
+        with pytest.raises(ServerError, match="does not answer as Label Studio does"):
+            invitation("http://ls", "token")
 
 
 class TestFailures:

@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lungal.annotation.memory import MemoryStore
 from lungal.data.asked import read_asked
 from lungal.data.images import encode_png
 from lungal.errors import ImageError, SelectionError, ServerError, StageOrderError
 from lungal.records import CLASSES, Annotation, Detections, LabelledBox, SeenBox, Task
 from lungal.rounds.queue import Drawing, QueueReport, prior_films, queue, read_selection
-from lungal.testing import make_detections, make_film
+from lungal.testing import MemoryStore, make_detections, make_film
 
 NAMES = [f"0000000{n}_000" for n in (1, 2, 3)]
 MASS = LabelledBox("Mass", 10, 10, 40, 50)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from made_up_readings import box, logs, quick, reading
 
 from lungal.params import ReadingParams
-from lungal.reading.reconcile import Truth, reconcile
+from lungal.reading.reconcile import Reconciled, reconcile
 from lungal.reading.standing import by_film, standing
 
 POLICIES = ("any", "majority", "fusion", "adjudicate")
@@ -109,8 +109,8 @@ def test_label_reread_and_import_are_alike(log, how):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_single_reading_is_the_truth(policy):
     truth = reconcile([says("ana", HERE, ELSEWHERE)], of(policy))
-    assert truth == Truth("finding", (HERE, ELSEWHERE), readers=1, agreement=None)
-    assert reconcile([says("ana")], of(policy)) == Truth("no_finding", (), 1, None)
+    assert truth == Reconciled("finding", (HERE, ELSEWHERE), readers=1, agreement=None)
+    assert reconcile([says("ana")], of(policy)) == Reconciled("no_finding", (), 1, None)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -171,30 +171,34 @@ def test_a_film_is_free_of_findings_only_if_most_say_so(policy):
     assert reconcile([free, one], of(policy)).verdict == "excluded"
     # All three saw something, each something else.
     apart = [says("ana", HERE), says("ben", ELSEWHERE), says("cao", box("Nodule"))]
-    assert reconcile(apart, of(policy)) == Truth("excluded", (), 3, 0.0)
+    assert reconcile(apart, of(policy)) == Reconciled("excluded", (), 3, 0.0)
     assert reconcile([free, one, other], of(policy)).verdict == "excluded"
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_skip_is_no_opinion(policy):
     skip = passes("ben", "skipped")
-    assert reconcile([says("ana", HERE), skip], of(policy)) == Truth("finding", (HERE,), 1, None)
-    assert reconcile([skip], of(policy)) == Truth("excluded", (), 0, None)
+    assert reconcile([says("ana", HERE), skip], of(policy)) == Reconciled(
+        "finding", (HERE,), 1, None
+    )
+    assert reconcile([skip], of(policy)) == Reconciled("excluded", (), 0, None)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_film_that_most_cannot_read_is_excluded(policy):
     blurred = [passes("ben", "unreadable"), passes("cao", "unreadable")]
-    assert reconcile([says("ana", HERE), *blurred], of(policy)) == Truth("excluded", (), 3, None)
+    assert reconcile([says("ana", HERE), *blurred], of(policy)) == Reconciled(
+        "excluded", (), 3, None
+    )
     half = [says("ana", HERE), blurred[0], passes("dora", "skipped")]
-    assert reconcile(half, of(policy)) == Truth("finding", (HERE,), 1, None)
+    assert reconcile(half, of(policy)) == Reconciled("finding", (HERE,), 1, None)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_last_round_in_which_a_film_was_read_counts(policy):
     before = [says("ana", HERE), says("ben", HERE)]
     again = says("cao", role="reread", round=2)
-    assert reconcile([*before, again], of(policy)) == Truth("no_finding", (), 1, None)
+    assert reconcile([*before, again], of(policy)) == Reconciled("no_finding", (), 1, None)
     control = says("cao", role="control", round=3)
     assert reconcile([*before, control], of(policy)) == reconcile(before, of(policy))
 
@@ -204,7 +208,7 @@ def test_an_adjudication_settles_a_dispute():
     how = of("adjudicate")
     assert reconcile(dispute, how).verdict == "disputed"
     judge = says("cao", ELSEWHERE, role="adjudicate", round=2)
-    assert reconcile([*dispute, judge], how) == Truth("finding", (ELSEWHERE,), 1, None)
+    assert reconcile([*dispute, judge], how) == Reconciled("finding", (ELSEWHERE,), 1, None)
     # Somebody answers the old round late; the adjudication stays.
     late = says("dora", HERE, at="2026-11-25T10:00:00Z")
     assert reconcile([*dispute, judge, late], how).boxes == (ELSEWHERE,)
@@ -215,7 +219,7 @@ def test_an_adjudication_outweighs_any_number_of_readings_beside_it():
     first = says("dora", ELSEWHERE, role="adjudicate")
     assert reconcile([*crowd, first], of("fusion")).boxes == (ELSEWHERE,)
     later = says("eli", role="adjudicate", at="2026-11-23T10:00:01Z")
-    assert reconcile([*crowd, later, first], of("fusion")) == Truth("no_finding", (), 1, None)
+    assert reconcile([*crowd, later, first], of("fusion")) == Reconciled("no_finding", (), 1, None)
     blurred = passes("fay", "unreadable", role="adjudicate", at="2026-11-23T11:00:00Z")
     assert reconcile([*crowd, later, blurred], of("fusion")).verdict == "excluded"
     skipped = passes("fay", "skipped", role="adjudicate", at="2026-11-23T11:00:00Z")
@@ -225,7 +229,7 @@ def test_an_adjudication_outweighs_any_number_of_readings_beside_it():
 def test_an_adjudicator_who_skips_leaves_the_film_out():
     dispute = [says("ana", HERE), says("ben")]
     skipped = passes("cao", "skipped", role="adjudicate", round=2)
-    assert reconcile([*dispute, skipped], of("adjudicate")) == Truth("excluded", (), 0, None)
+    assert reconcile([*dispute, skipped], of("adjudicate")) == Reconciled("excluded", (), 0, None)
 
 
 def test_a_film_whose_second_look_is_skipped_keeps_its_truth():

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lungal.annotation.memory import MemoryStore
 from lungal.annotation.protocol import Notes, Refused
 from lungal.annotation.readings import deletion, refusal
 from lungal.data.annotations import read_log
@@ -19,7 +18,7 @@ from lungal.reading.scripted import Reader
 from lungal.reading.standing import standing
 from lungal.records import Annotation, Asked, LabelledBox, Role, SeenBox
 from lungal.rounds.pull import Film, known_films, pull
-from lungal.testing import make_task
+from lungal.testing import MemoryStore, make_task
 
 NAMES = [f"0000000{n}_000" for n in (1, 2, 3)]
 MASS = LabelledBox("Mass", 10, 10, 40, 50)

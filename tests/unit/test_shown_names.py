@@ -21,7 +21,7 @@ from lungal.data.images import encode_png
 from lungal.evaluation.bootstrap import Interval
 from lungal.evaluation.breakdown import Group
 from lungal.records import Detections
-from lungal.rounds.campaign import Campaign
+from lungal.rounds.progress import RoundProgress
 from lungal.rounds.pull import PullReport
 
 ODD = "film [copy] of [/b]"
@@ -80,7 +80,7 @@ def test_a_pull_says_what_was_refused_and_why(console: Console) -> None:
 
 
 def test_a_watch_names_its_readers(console: Console) -> None:
-    console.print(describe(Campaign(1, 1, 1, 0, {ODD: 1}, 1.0, None)))
+    console.print(describe(RoundProgress(1, 1, 1, 0, {ODD: 1}, 1.0, None)))
     assert ODD in shown(console)
 
 

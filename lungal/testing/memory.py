@@ -1,4 +1,4 @@
-"""An annotation store that lives as long as the process: for simulated rounds and for tests."""
+"""An annotation store without a server: it lives as long as the test that makes it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -19,8 +19,8 @@ Key = tuple[int, str]  # round and image_id
 class MemoryStore:
     """Keeps tasks and readings; see AnnotationStore.
 
-    Its clock starts in the year 2000 and moves by a second per event, so that a simulation gives
-    the same log each time it is run.
+    Its clock starts in the year 2000 and moves by a second per event, so that a test gives the
+    same log each time it is run.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from lungal.cli.watch import Watch, describe
 from lungal.errors import ServerError, TokenError
 from lungal.params import ReadingParams
 from lungal.records import Annotation, Asked, LabelledBox, Verdict
-from lungal.rounds.campaign import Campaign, campaign
+from lungal.rounds.progress import RoundProgress, round_progress
 from lungal.rounds.pull import PullReport
 
 MASS = LabelledBox("Mass", 10, 10, 40, 50)
@@ -33,12 +33,14 @@ def read(film: str, reader: str, verdict: Verdict = "finding", **more: object) -
     return replace(plain, **more)
 
 
-class TestCampaign:
+class TestRoundProgress:
     def test_nothing_asked_is_none(self) -> None:
-        assert campaign([], [read("a", "x")], PARAMS) is None
+        assert round_progress([], [read("a", "x")], PARAMS) is None
 
     def test_the_last_round_counts(self) -> None:
-        found = campaign([asked("a", number=1), asked("b"), asked("c")], [read("b", "x")], PARAMS)
+        found = round_progress(
+            [asked("a", number=1), asked("b"), asked("c")], [read("b", "x")], PARAMS
+        )
         assert found is not None
         assert (found.round, found.films, found.read, found.missing) == (2, 2, 1, 1)
         assert not found.is_done
@@ -46,13 +48,13 @@ class TestCampaign:
     def test_a_film_of_the_overlap_is_read_when_both_have(self) -> None:
         films = [asked("a", readers=2)]
         for readings, missing in ([read("a", "x")], 1), ([read("a", "x"), read("a", "y")], 0):
-            found = campaign(films, readings, PARAMS)
+            found = round_progress(films, readings, PARAMS)
             assert found is not None
             assert (found.missing, found.is_done) == (missing, not missing)
 
     @pytest.mark.parametrize("verdict", ["skipped", "unreadable", "no_finding"])
     def test_whoever_passes_has_read(self, verdict: Verdict) -> None:
-        found = campaign([asked("a")], [read("a", "x", verdict)], PARAMS)
+        found = round_progress([asked("a")], [read("a", "x", verdict)], PARAMS)
         assert found is not None
         assert found.is_done
 
@@ -66,21 +68,21 @@ class TestCampaign:
         ],
     )
     def test_what_does_not_stand_is_not_read(self, log: list[Annotation]) -> None:
-        found = campaign([asked("a")], log, PARAMS)
+        found = round_progress([asked("a")], log, PARAMS)
         assert found is not None
         assert (found.read, found.readings) == (0, {})
 
     def test_seconds_and_time_left(self) -> None:
         films = [asked(name) for name in "abcde"]
         log = [read("a", "x", seconds=10.0), read("b", "x", seconds=5000.0), read("c", "y")]
-        found = campaign(films, log, PARAMS)
+        found = round_progress(films, log, PARAMS)
         assert found is not None
         assert found.readings == {"x": 2, "y": 1}
         assert found.seconds == 55  # the idle one counts for 100
         assert found.left == 2 * 55 / 2
 
     def test_nothing_is_said_too_early(self) -> None:
-        found = campaign([asked("a")], [], PARAMS)
+        found = round_progress([asked("a")], [], PARAMS)
         assert found is not None
         assert (found.seconds, found.agreement, found.left) == (None, None, None)
 
@@ -88,7 +90,7 @@ class TestCampaign:
         films = [asked(name, readers=2) for name in "abc"]
         log = [read("a", "x"), read("a", "y"), read("b", "x"), read("b", "y", "no_finding")]
         log += [read("c", "x"), read("c", "y", "skipped")]
-        found = campaign(films, log, PARAMS)
+        found = round_progress(films, log, PARAMS)
         assert found is not None
         assert found.agreement == 0.5
 
@@ -102,21 +104,23 @@ def text(table: object) -> str:
 
 
 def test_the_display_says_it_all() -> None:
-    said = text(describe(Campaign(2, 20, 5, 18, {"reader-1a": 4, "reader-2b": 3}, 31.4, 0.876)))
+    said = text(
+        describe(RoundProgress(2, 20, 5, 18, {"reader-1a": 4, "reader-2b": 3}, 31.4, 0.876))
+    )
     for words in ("round 2", "5 of 20 read", "reader-1a", "4 readings", "31", "0.88", "5 min"):
         assert words in said
-    assert "2 h 00 min" in text(describe(Campaign(1, 9, 0, 80, {"r": 1}, 90.0, None)))
+    assert "2 h 00 min" in text(describe(RoundProgress(1, 9, 0, 80, {"r": 1}, 90.0, None)))
     assert "lungal queue" in text(describe(None))
 
 
 NOTHING = PullReport((), (), frozenset(), 0, (), (), ())
-OPEN = Campaign(1, 1, 0, 1, {}, None, None)
-DONE = Campaign(1, 1, 1, 0, {"r": 1}, 9.0, None)
+OPEN = RoundProgress(1, 1, 0, 1, {}, None, None)
+DONE = RoundProgress(1, 1, 1, 0, {"r": 1}, 9.0, None)
 
 
 def watch(
     pulls: list[PullReport | Exception],
-    states: Callable[[], Campaign | None],
+    states: Callable[[], RoundProgress | None],
     looked: list[bool] | None = None,
     **how: bool,
 ) -> tuple[Watch, io.StringIO]:
@@ -133,9 +137,9 @@ def watch(
     return Watch(pull, states, Console(file=out, width=200), every=0.01, **how), out
 
 
-def until(number: int) -> Callable[[], Campaign]:
+def until(number: int) -> Callable[[], RoundProgress]:
     """Return a round that is done when it was looked at so often."""
-    states: Iterator[Campaign] = iter([OPEN] * number)
+    states: Iterator[RoundProgress] = iter([OPEN] * number)
     return lambda: next(states, DONE)
 
 

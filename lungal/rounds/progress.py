@@ -8,14 +8,15 @@ from statistics import mean, median
 from lungal.data.asked import latest_asked
 from lungal.params import ReadingParams
 from lungal.reading.agreement import film_agreement
-from lungal.reading.effort import opinions, seconds_of
+from lungal.reading.effort import seconds_of
 from lungal.reading.standing import standing
+from lungal.reading.verdicts import opinions
 from lungal.records import Annotation, Asked
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
-    """A round that is being read.
+class RoundProgress:
+    """How far a round is that is being read.
 
     A film is read when it has as many readings as it wants; skipping it, or calling it unreadable,
     is one. What cannot be said yet is None.
@@ -42,9 +43,9 @@ class Campaign:
         return self.missing * self.seconds / max(len(self.readings), 1)
 
 
-def campaign(
+def round_progress(
     asked: Iterable[Asked], log: Iterable[Annotation], params: ReadingParams
-) -> Campaign | None:
+) -> RoundProgress | None:
     """Return how far the last round that was asked is; None if none ever was."""
     questions = latest_asked(asked)
     if not questions:
@@ -59,7 +60,7 @@ def campaign(
     said = [[r.boxes for r in opinions(read)] for read in films.values()]
     agreements = [film_agreement(boxes, params.iou) for boxes in said if len(boxes) > 1]
     seconds = seconds_of(readings, params.idle_seconds)
-    return Campaign(
+    return RoundProgress(
         round=number,
         films=len(wanted),
         read=sum(len(films[film]) >= readers for film, readers in wanted.items()),
