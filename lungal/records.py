@@ -133,18 +133,32 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def above(self, threshold: float) -> "Detections":
-        """Return the detections with score >= threshold."""
-        keep = self.scores >= threshold
-        per_class = None if self.class_scores is None else self.class_scores[keep]
+    @classmethod
+    def nothing(cls, image_id: str) -> "Detections":
+        """Return those of a film on which the detector saw nothing."""
+        return cls(
+            image_id, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+        )
+
+    def take(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> "Detections":
+        """Return some of the detections; the embedding, which is the film's, stays.
+
+        Args:
+            index: (N,) which to keep, or the numbers of those to keep in their new order.
+        """
+        per_class = None if self.class_scores is None else self.class_scores[index]
         return Detections(
             self.image_id,
-            self.boxes[keep],
-            self.scores[keep],
-            self.labels[keep],
+            self.boxes[index],
+            self.scores[index],
+            self.labels[index],
             per_class,
             self.embedding,
         )
+
+    def above(self, threshold: float) -> "Detections":
+        """Return the detections with score >= threshold."""
+        return self.take(self.scores >= threshold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,14 +163,8 @@ def calibrate_films(films: Iterable[Detections], calibration: Calibration) -> li
 
 
 def _rescore(film: Detections, scores: FloatArray, class_scores: FloatArray | None) -> Detections:
-    order = np.argsort(-scores, kind="stable")
-    return replace(
-        film,
-        boxes=film.boxes[order],
-        scores=scores[order],
-        labels=film.labels[order],
-        class_scores=None if class_scores is None else class_scores[order],
-    )
+    rescored = replace(film, scores=scores, class_scores=class_scores)
+    return rescored.take(np.argsort(-scores, kind="stable"))
 
 
 def check_finite(detections: Detections) -> None:
