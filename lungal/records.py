@@ -160,6 +160,14 @@ class Detections:
         """Return the detections with score >= threshold."""
         return self.take(self.scores >= threshold)
 
+    def pre_drawn(self, threshold: float, most: int) -> "Detections":
+        """Return those that a reader is shown: the `most` surest of score >= threshold.
+
+        The surest comes first; of equal scores the one that came first.
+        """
+        sure = self.above(threshold)
+        return sure.take(np.argsort(-sure.scores, kind="stable")[:most])
+
 
 @dataclass(frozen=True, slots=True)
 class SeenBox:

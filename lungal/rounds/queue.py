@@ -48,20 +48,6 @@ class QueueReport:
     new: int  # of these, not in the queue before
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Which detections are pre-drawn: from a score up, the most confident ones."""
-
-    threshold: float
-    most: int
-
-    def of(self, found: Detections) -> Detections:
-        """Return the detections of one film that are pre-drawn."""
-        sure = found.above(self.threshold)
-        best = np.argsort(-sure.scores, kind="stable")[: self.most]
-        return Detections(sure.image_id, sure.boxes[best], sure.scores[best], sure.labels[best])
-
-
 def queue(
     selection: pd.DataFrame,
     detections: Iterable[Detections],
@@ -69,7 +55,8 @@ def queue(
     store: AnnotationStore,
     *,
     asked: Path,
-    drawing: Drawing,
+    draw_threshold: float,
+    max_boxes: int,
     log: Iterable[Annotation] = (),
     now: datetime | None = None,
     on_progress: OnProgress | None = None,
@@ -88,7 +75,8 @@ def queue(
         films: image_id to the stored film, of all that may be shown: as prior films, too.
         store: where the readers read.
         asked: data/queue.jsonl.
-        drawing: which detections are pre-drawn.
+        draw_threshold: score from which a detection is pre-drawn.
+        max_boxes: at most so many are.
         log: all readings; an adjudication shows those that disagree.
         now: the moment of asking; None: this one.
         on_progress: told how many films are checked.
@@ -109,7 +97,7 @@ def queue(
     at, tasks, lines = utc(now or datetime.now(UTC)), [], []
     before = {(line.model_version, *key): line for line, key in _asked_before(asked)}
     for done, row in enumerate(rows, start=1):
-        drawn = drawing.of(_of(seen, row.image_id, "detect"))
+        drawn = _of(seen, row.image_id, "detect").pre_drawn(draw_threshold, max_boxes)
         prior = priors.get(row.image_id)
         if prior is not None:
             read_pixels(films[prior])

@@ -30,3 +30,11 @@ def test_nothing_has_the_shapes_of_detections() -> None:
     nothing = Detections.nothing("00000001_000")
     assert (len(nothing), nothing.boxes.shape) == (0, (0, 4))
     assert (nothing.boxes.dtype, nothing.labels.dtype) == (np.float32, np.int32)
+
+
+def test_the_surest_are_pre_drawn_and_of_equal_ones_the_first() -> None:
+    found = make_detections("00000001_000", 4)
+    scores = np.array([0.3, 0.8, 0.1, 0.3], np.float32)
+    drawn = replace(found, scores=scores).pre_drawn(0.2, 2)
+    assert_array_equal(drawn.scores, scores[[1, 0]])
+    assert_array_equal(drawn.boxes, found.boxes[[1, 0]])
