@@ -1,13 +1,13 @@
 """The values that travel between modules: films, boxes, detections, readings, tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, IntArray
+from lungal.boxes import FloatArray, IntArray, as_boxes
 from lungal.errors import UnknownNameError
 
 CLASSES = (
@@ -63,6 +63,27 @@ def class_index(name: str) -> int:
         raise UnknownNameError("finding", name, CLASSES) from None
 
 
+class Boxed(Protocol):
+    """Anything with a finding's name and four edges: LabelledBox, SeenBox."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]: ...
+
+
+def to_arrays(boxes: Iterable[Boxed]) -> tuple[FloatArray, IntArray]:
+    """Return (N, 4) float32 boxes, pixels, xyxy, and their (N,) int32 labels, index into CLASSES.
+
+    Raises:
+        UnknownNameError: if a label is not one of the eight.
+    """
+    listed = list(boxes)
+    labels = np.array([class_index(box.label) for box in listed], np.int32)
+    return as_boxes([box.xyxy for box in listed]), labels
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """One film. pixels: (H, W) uint8, grey, bright is dense."""
@@ -112,11 +133,7 @@ class GroundTruth:
         Raises:
             UnknownNameError: if a label is not one of the eight.
         """
-        return cls(
-            image_id,
-            np.array([box.xyxy for box in boxes], np.float32).reshape(-1, 4),
-            np.array([class_index(box.label) for box in boxes], np.int32),
-        )
+        return cls(image_id, *to_arrays(boxes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lungal.annotation.protocol import AnnotationStore
 from lungal.annotation.readings import utc
-from lungal.boxes import as_boxes, clip
+from lungal.boxes import clip
 from lungal.data.asked import append_asked, latest_asked, read_asked
 from lungal.data.images import read_pixels
 from lungal.errors import SelectionError, StageOrderError
@@ -27,7 +27,7 @@ from lungal.records import (
     LabelledBox,
     SeenBox,
     Task,
-    class_index,
+    to_arrays,
 )
 from lungal.rounds.selected import Selected, check_selection
 from lungal.rounds.selected import read_selection as read_selection
@@ -195,12 +195,9 @@ def _as_asked(task: Task, line: Asked) -> Task:
     asked = replace(task, role=line.role, blind=line.blind, readers=line.readers)
     if line.role == "adjudicate":
         return asked
-    drawn = Detections(
-        task.image_id,
-        as_boxes([box.xyxy for box in line.seen]),
-        np.array([box.score for box in line.seen], np.float32),
-        np.array([class_index(box.label) for box in line.seen], np.int32),
-    )
+    boxes, labels = to_arrays(line.seen)
+    scores = np.array([box.score for box in line.seen], np.float32)
+    drawn = Detections(task.image_id, boxes, scores, labels)
     return replace(asked, detections=drawn, readings=())
 
 
