@@ -16,6 +16,7 @@ from lungal.acquisition.composition import compose
 from lungal.acquisition.pool import Choice
 from lungal.acquisition.strategies import LOOKS
 from lungal.data.annotations import read_log
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.data.labels import read_labels
 from lungal.errors import LeakError
@@ -73,7 +74,7 @@ def select_after(params: Params, log: Sequence[Annotation]) -> None:
         seed=params.select.seed,
         round=model["round"],
         model_version=model["model_version"],
-        data_hash=hash_of(*chosen_from(params.select)),
+        data_hash=hash_files(*chosen_from(params.select)),
     )
     rows["choice"] = rows["choice"].astype("Int64")  # whole numbers, and gaps
     with whole_file(PATHS.selection) as temporary:
@@ -95,11 +96,11 @@ def chosen_from(params: SelectParams) -> list[Path]:
     ]
 
 
-def hash_of(*files: Path) -> str:
+def hash_files(*files: Path) -> str:
     """Return the first 16 hex digits of the SHA-256 of the SHA-256 of files."""
     digest = hashlib.sha256()
     for path in files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()[:16]
 
 

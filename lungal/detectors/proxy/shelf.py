@@ -1,6 +1,5 @@
 """Features of films, computed once and read by many processes: cells of a grid, and whole films."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.boxes import FloatArray
+from lungal.data.digests import hash_json
 from lungal.data.files import whole_folder
 from lungal.data.films import read_films
 from lungal.data.images import prepare
@@ -46,8 +46,7 @@ class Shelf:
 def shelf_name(content: str, params: ProxyParams, view: ViewName | None) -> str:
     """Return the name of a shelf: a hash of all that its features depend on."""
     backbone = Backbone(params.initial_weights, params.input_size)
-    parts = json.dumps([content, backbone.key, params.components, view])
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    return hash_json([content, backbone.key, params.components, view])
 
 
 def fill_shelf(
