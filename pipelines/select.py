@@ -1,9 +1,7 @@
 """Stage select: what the model saw to data/selection.csv, a row per film to be read."""
 
 import hashlib
-import json
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -13,7 +11,7 @@ import pandas as pd
 
 from lungal.acquisition.batch import Place
 from lungal.acquisition.composition import compose
-from lungal.acquisition.pool import Choice
+from lungal.acquisition.pool import Choice, spell_components
 from lungal.acquisition.strategies import LOOKS
 from lungal.data.annotations import read_log
 from lungal.data.digests import sha256_of
@@ -129,13 +127,7 @@ def _row(place: Place) -> tuple[object, ...]:
 def _components(choice: Choice | None) -> str | None:
     if choice is None:
         return None
-    said: dict[str, float | str] = {"score": round(choice.score, 6)}
-    said |= {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in choice.components.items()
-        if not (isinstance(value, float) and math.isinf(value))  # far from nothing
-    }
-    return json.dumps(said, sort_keys=True)
+    return spell_components({"score": choice.score, **choice.components})
 
 
 def _log(places: Sequence[Place], pool_size: int, params: SelectParams) -> None:
