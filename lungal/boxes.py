@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from lungal.errors import BoxError
 
 FloatArray = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.int32]
 
 
@@ -47,7 +48,7 @@ def from_percent(xywh: ArrayLike, width: int, height: int) -> FloatArray:
     return from_xywh(np.asarray(xywh, np.float64).reshape(-1, 4) * scale)
 
 
-def to_percent(boxes: FloatArray, width: int, height: int) -> NDArray[np.float64]:
+def to_percent(boxes: FloatArray, width: int, height: int) -> Float64Array:
     """Convert xyxy pixels to Label Studio's (N, 4) x, y, width, height in percent of the film."""
     xywh = to_xywh(boxes).astype(np.float64)
     return xywh * 100 / np.array([width, height, width, height], np.float64)

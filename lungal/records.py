@@ -1,13 +1,13 @@
 """The values that travel between modules: films, boxes, detections, readings, tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, IntArray
+from lungal.boxes import FloatArray, IntArray, as_boxes
 from lungal.errors import UnknownNameError
 
 CLASSES = (
@@ -63,6 +63,27 @@ def class_index(name: str) -> int:
         raise UnknownNameError("finding", name, CLASSES) from None
 
 
+class Boxed(Protocol):
+    """Anything with a finding's name and four edges: LabelledBox, SeenBox."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]: ...
+
+
+def to_arrays(boxes: Iterable[Boxed]) -> tuple[FloatArray, IntArray]:
+    """Return (N, 4) float32 boxes, pixels, xyxy, and their (N,) int32 labels, index into CLASSES.
+
+    Raises:
+        UnknownNameError: if a label is not one of the eight.
+    """
+    listed = list(boxes)
+    labels = np.array([class_index(box.label) for box in listed], np.int32)
+    return as_boxes([box.xyxy for box in listed]), labels
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """One film. pixels: (H, W) uint8, grey, bright is dense."""
@@ -112,11 +133,7 @@ class GroundTruth:
         Raises:
             UnknownNameError: if a label is not one of the eight.
         """
-        return cls(
-            image_id,
-            np.array([box.xyxy for box in boxes], np.float32).reshape(-1, 4),
-            np.array([class_index(box.label) for box in boxes], np.int32),
-        )
+        return cls(image_id, *to_arrays(boxes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,18 +150,40 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def above(self, threshold: float) -> "Detections":
-        """Return the detections with score >= threshold."""
-        keep = self.scores >= threshold
-        per_class = None if self.class_scores is None else self.class_scores[keep]
+    @classmethod
+    def nothing(cls, image_id: str) -> "Detections":
+        """Return those of a film on which the detector saw nothing."""
+        return cls(
+            image_id, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+        )
+
+    def take(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> "Detections":
+        """Return some of the detections; the embedding, which is the film's, stays.
+
+        Args:
+            index: (N,) which to keep, or the numbers of those to keep in their new order.
+        """
+        per_class = None if self.class_scores is None else self.class_scores[index]
         return Detections(
             self.image_id,
-            self.boxes[keep],
-            self.scores[keep],
-            self.labels[keep],
+            self.boxes[index],
+            self.scores[index],
+            self.labels[index],
             per_class,
             self.embedding,
         )
+
+    def above(self, threshold: float) -> "Detections":
+        """Return the detections with score >= threshold."""
+        return self.take(self.scores >= threshold)
+
+    def pre_drawn(self, threshold: float, most: int) -> "Detections":
+        """Return those that a reader is shown: the `most` surest of score >= threshold.
+
+        The surest comes first; of equal scores the one that came first.
+        """
+        sure = self.above(threshold)
+        return sure.take(np.argsort(-sure.scores, kind="stable")[:most])
 
 
 @dataclass(frozen=True, slots=True)

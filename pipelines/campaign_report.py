@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lungal.data.files import whole_folder, write_json
 from lungal.data.films import film_paths, read_films
 from lungal.data.tables import as_csv
 from lungal.evaluation import figures
 from lungal.params import Params
-from lungal.records import CLASSES, Detections, Image
+from lungal.records import CLASSES, Detections
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
@@ -114,7 +112,10 @@ def draw_sheets(picks: Iterable[Pick], campaign: Campaign) -> dict[str, bytes]:
         truths = campaign.trainings.reader.tell([pick.image_id for pick in batch])
         known = {truth.image_id: truth for truth in truths}
         images = read_films(stored, [pick.image_id for pick in batch])
-        tiles = [draw_tile(film, known[film.image_id], _nothing(film), TILE) for film in images]
+        tiles = [
+            draw_tile(film, known[film.image_id], Detections.nothing(film.image_id), TILE)
+            for film in images
+        ]
         titles = [f"{pick.rank}. {pick.image_id}    {pick.score:.2f}" for pick in batch]
         sheets[arm] = figures.encode_png(figures.contact_sheet(tiles, titles))
     return sheets
@@ -155,15 +156,6 @@ def log(
     run.log_artifact(PATHS.simulation_report, "simulation")
     run.log_artifact(PATHS.simulation)
     run.end()
-
-
-def _nothing(film: Image) -> Detections:
-    return Detections(
-        film.image_id,
-        np.zeros((0, 4), np.float32),
-        np.zeros(0, np.float32),
-        np.zeros(0, np.int32),
-    )
 
 
 def _detector(params: Params) -> str:

@@ -11,7 +11,6 @@ were trained on different films disagree, nobody knows.
 Killed, it goes on with the fold, and in the training, where it was.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from lungal.data.detections import read_detections, write_detections
+from lungal.data.digests import hash_json
 from lungal.data.files import whole_file
 from lungal.data.films import film_paths, read_films
 from lungal.data.folds import deal as deal_films
@@ -170,7 +170,7 @@ def _key(
         folds,
         waiting,
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_json(parts)
 
 
 def _forget_others(work: Path) -> None:

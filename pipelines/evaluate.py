@@ -1,6 +1,5 @@
 """Stage evaluate: detections and truth to metrics, plots, the calibration and the run."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_folder, write_json
 from lungal.data.films import film_paths, read_films
 from lungal.data.labels import ground_truth, read_labels
@@ -175,7 +175,7 @@ def log_truth(tracked: Run, truths: Sequence[GroundTruth]) -> str:
         path = Path(folder) / "test.jsonl"
         write_truth(path, boxes)
         tracked.log_artifact(path, "truth")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

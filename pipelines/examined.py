@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lungal.data.detections import read_detections
-from lungal.data.files import require
+from lungal.data.files import require, stage_output
 from lungal.data.looks import read_looks
 from lungal.errors import EvaluationError, StageOrderError
 from lungal.evaluation.calibration import Calibration, from_json
@@ -93,13 +93,8 @@ def read_calibration() -> Calibration:
     Raises:
         StageOrderError: if the stage has not run, or its file is damaged.
     """
-    path = require(PATHS.calibration, "evaluate")
-    try:
+    with stage_output(PATHS.calibration, "evaluate", ValueError, EvaluationError) as path:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, EvaluationError) as error:
-        raise StageOrderError(
-            f"{path} is damaged ({error}); the stage `evaluate` makes it: dvc repro -f evaluate"
-        ) from None
 
 
 def _read_each(

@@ -6,13 +6,13 @@ reads it there, so that a model's figures land in the model's own run whatever p
 by then.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lungal.data.digests import hash_json
 from lungal.data.files import require
 from lungal.data.labels import read_round
 from lungal.params import Params
@@ -59,7 +59,7 @@ def run_key(params: Params) -> str:
         # Where and by whose heartbeat a search is kept changes nothing in what it finds.
         "tune": params.tune.model_dump(mode="json", exclude={"storage", "heartbeat_seconds"}),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_json(parts)
 
 
 @contextmanager

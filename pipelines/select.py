@@ -1,9 +1,7 @@
 """Stage select: what the model saw to data/selection.csv, a row per film to be read."""
 
 import hashlib
-import json
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -13,9 +11,10 @@ import pandas as pd
 
 from lungal.acquisition.batch import Place
 from lungal.acquisition.composition import compose
-from lungal.acquisition.pool import Choice
+from lungal.acquisition.pool import Choice, spell_components
 from lungal.acquisition.strategies import LOOKS
 from lungal.data.annotations import read_log
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.data.labels import read_labels
 from lungal.errors import LeakError
@@ -73,7 +72,7 @@ def select_after(params: Params, log: Sequence[Annotation]) -> None:
         seed=params.select.seed,
         round=model["round"],
         model_version=model["model_version"],
-        data_hash=hash_of(*chosen_from(params.select)),
+        data_hash=hash_files(*chosen_from(params.select)),
     )
     rows["choice"] = rows["choice"].astype("Int64")  # whole numbers, and gaps
     with whole_file(PATHS.selection) as temporary:
@@ -95,11 +94,11 @@ def chosen_from(params: SelectParams) -> list[Path]:
     ]
 
 
-def hash_of(*files: Path) -> str:
+def hash_files(*files: Path) -> str:
     """Return the first 16 hex digits of the SHA-256 of the SHA-256 of files."""
     digest = hashlib.sha256()
     for path in files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()[:16]
 
 
@@ -128,13 +127,7 @@ def _row(place: Place) -> tuple[object, ...]:
 def _components(choice: Choice | None) -> str | None:
     if choice is None:
         return None
-    said: dict[str, float | str] = {"score": round(choice.score, 6)}
-    said |= {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in choice.components.items()
-        if not (isinstance(value, float) and math.isinf(value))  # far from nothing
-    }
-    return json.dumps(said, sort_keys=True)
+    return spell_components({"score": choice.score, **choice.components})
 
 
 def _log(places: Sequence[Place], pool_size: int, params: SelectParams) -> None:

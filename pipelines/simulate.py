@@ -4,8 +4,6 @@ Nothing is played unless `simulate.seeds` and `simulate.arms` say what; `lungal 
 those that docs/results.md reports.
 """
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Collection, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lungal.data.digests import hash_json
 from lungal.data.films import film_paths
 from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
@@ -123,7 +122,7 @@ def hash_films(manifest: pd.DataFrame, image_ids: Collection[str]) -> str:
     """Return a hash of the names and contents of films."""
     rows = zip(manifest["image_id"], manifest["sha256"], strict=True)
     named = sorted(row for row in rows if row[0] in image_ids)
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+    return hash_json(named, 64)
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

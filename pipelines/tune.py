@@ -4,13 +4,12 @@ Run it by hand in another terminal, or on another machine with a shared `tune.st
 stage runs: it joins the search. Killed, it goes on where it was.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
+from lungal.data.digests import hash_json
 from lungal.data.files import require
 from lungal.params import ModelParams, Params, TrainParams
 from lungal.tracking import Run, content_hash
@@ -89,7 +88,7 @@ def _hash_data(train: Path, val: Path, model: ModelParams) -> str:
     shape = model.model_dump(mode="json", exclude=where)
     records = [content_hash(train), content_hash(val)]
     parts = [*records, shape, hash_initial(model), hash_code(PIPELINE.parent)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hash_json(parts, 64)
 
 
 def hash_code(root: Path) -> str:
@@ -102,7 +101,7 @@ def hash_code(root: Path) -> str:
     named = (root / path for path in document["stages"]["tune"]["deps"] if path.startswith(CODE))
     modules = {file for path in named for file in (path.rglob("*.py") if path.is_dir() else [path])}
     hashes = {file.relative_to(root).as_posix(): content_hash(file) for file in modules}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+    return hash_json(hashes, 64)
 
 
 def _log(tracked: Run, outcome: Outcome) -> None:

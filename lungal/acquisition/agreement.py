@@ -15,18 +15,15 @@ round, 1 - |m - BETA| / BETA, so that higher is read sooner.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lungal.boxes import iou
+from lungal.boxes import Float64Array, iou
 from lungal.records import CLASSES, Detections
 
 BETA = 1.3
 """The agreement that teaches most: CALD's base point, which its authors set to this."""
 
-FloatColumn = NDArray[np.float64]
 
-
-def agreements(boxes: Detections, other: Detections) -> FloatColumn:
+def agreements(boxes: Detections, other: Detections) -> Float64Array:
     """Return the (N,) agreement m of each box with its counterpart in another look, in [0, 2].
 
     A box that nothing overlaps has no counterpart, and 0.
@@ -41,12 +38,12 @@ def agreements(boxes: Detections, other: Detections) -> FloatColumn:
     return np.where(overlap > 0, overlap + same * scores / 2, 0.0)
 
 
-def doubt(agreement: FloatColumn) -> FloatColumn:
+def doubt(agreement: Float64Array) -> Float64Array:
     """Return how much is to be learned from boxes of mean agreement m, in [0, 1], any shape."""
     return 1.0 - np.abs(agreement - BETA) / BETA
 
 
-def distributions(boxes: Detections) -> FloatColumn:
+def distributions(boxes: Detections) -> Float64Array:
     """Return the (N, C) distribution over the classes of each box; rows sum to 1.
 
     Where the scores of the other classes are not known, the box's own class has it all.
@@ -57,14 +54,14 @@ def distributions(boxes: Detections) -> FloatColumn:
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
-def divergence(p: FloatColumn, q: FloatColumn) -> FloatColumn:
+def divergence(p: Float64Array, q: Float64Array) -> Float64Array:
     """Return the (N,) Jensen-Shannon divergence in bits of rows of (N, C) distributions."""
     middle = (p + q) / 2
     bits = _relative_entropy(p, middle) / 2 + _relative_entropy(q, middle) / 2
     return np.clip(bits, 0.0, 1.0)
 
 
-def _relative_entropy(p: FloatColumn, q: FloatColumn) -> FloatColumn:
+def _relative_entropy(p: Float64Array, q: Float64Array) -> Float64Array:
     there = p > 0
     ratio = np.divide(p, q, out=np.ones_like(p), where=there)
     return np.asarray((p * np.log2(ratio)).sum(axis=1))

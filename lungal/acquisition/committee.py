@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lungal.acquisition.aggregation import Doubt
-from lungal.acquisition.agreement import FloatColumn, agreements, doubt
+from lungal.acquisition.agreement import agreements, doubt
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.uncertainty import binary_entropy
-from lungal.boxes import iou
+from lungal.boxes import Float64Array, iou
 from lungal.errors import SelectionError
 from lungal.records import Detections
 
@@ -58,7 +58,7 @@ def committee(evidence: Evidence) -> list[Doubt]:
     ]
 
 
-def _mean_agreements(members: Sequence[Detections], place: int) -> FloatColumn:
+def _mean_agreements(members: Sequence[Detections], place: int) -> Float64Array:
     others = [member for number, member in enumerate(members) if number != place]
     return np.asarray(np.mean([agreements(members[place], other) for other in others], axis=0))
 

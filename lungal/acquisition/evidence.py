@@ -47,14 +47,10 @@ class Evidence:
 
 
 def _only(detections: Detections, label: int) -> Detections:
-    keep, per_class = detections.labels == label, detections.class_scores
-    return replace(
-        detections,
-        boxes=detections.boxes[keep],
-        scores=detections.scores[keep],
-        labels=detections.labels[keep],
-        class_scores=None if per_class is None else _without_others(per_class[keep], label),
-    )
+    kept = detections.take(detections.labels == label)
+    if kept.class_scores is None:
+        return kept
+    return replace(kept, class_scores=_without_others(kept.class_scores, label))
 
 
 def _without_others(class_scores: NDArray[np.float32], label: int) -> NDArray[np.float32]:

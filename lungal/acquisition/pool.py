@@ -1,5 +1,7 @@
 """The pool as columns: what a selector chooses from, and what it returns."""
 
+import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -69,6 +71,16 @@ def as_choices(
         Choice(rank, pool.image_ids[i], pool.patients[i], float(pool.scores[i]), receipt)
         for rank, (i, receipt) in enumerate(zip(films, receipts, strict=True), start=1)
     ]
+
+
+def spell_components(components: Mapping[str, float | str]) -> str:
+    """Return components as JSON: numbers to six digits, without those that are not finite."""
+    said = {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in components.items()
+        if isinstance(value, str) or math.isfinite(value)  # nothing is infinitely far
+    }
+    return json.dumps(said, sort_keys=True)
 
 
 def need_embeddings(pool: Pool, selector: str) -> tuple[FloatArray, FloatArray]:

@@ -4,7 +4,6 @@ Films of a bucket are in lungal.annotation.bucket. All go by pseudonyms: an addr
 which film nor whose it is.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ import httpx
 
 from lungal.annotation.connection import answer_of
 from lungal.annotation.projects import oldest_project
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.data.images import encode_jpeg, encode_png, equalise, read_pixels
 from lungal.errors import ServerError
@@ -70,7 +70,7 @@ class Picture:
 @lru_cache(maxsize=4096)
 def _digest(film: Path, _changed: int, _size: int) -> str:
     # A film has three pictures; it is read once for their names.
-    return hashlib.sha256(film.read_bytes()).hexdigest()
+    return sha256_of(film)
 
 
 class Hosting(Protocol):

@@ -11,7 +11,7 @@ from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.tasks import FINDING_PRESENT, NO_FINDING, box_regions, study_region
 from lungal.boxes import from_percent
 from lungal.reading.scripted import Reader, Reading, rounded_box
-from lungal.records import GroundTruth, LabelledBox, Verdict
+from lungal.records import LabelledBox, Verdict, to_arrays
 
 OnRead = Callable[[str, Verdict], None]
 """Called after each film, with its image_id and what was said of it."""
@@ -76,6 +76,5 @@ def shown_boxes(task: Mapping[str, Any]) -> list[LabelledBox]:
 
 
 def _result(read: Reading, width: int, height: int) -> list[dict[str, object]]:
-    drawn = GroundTruth.of("", read.boxes)
     choice = FINDING_PRESENT if read.boxes else NO_FINDING
-    return [*box_regions(drawn.boxes, drawn.labels, width, height), study_region(choice)]
+    return [*box_regions(*to_arrays(read.boxes), width, height), study_region(choice)]

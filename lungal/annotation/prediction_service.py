@@ -105,11 +105,9 @@ class PredictionService:
 
     def _seen_on(self, film: Image) -> Json:
         found = self._look(film)
-        sure = found.above(self._queue.draw_threshold)
-        best = np.argsort(-sure.scores, kind="stable")[: self._queue.max_boxes]
-        boxes, labels, scores = sure.boxes[best], sure.labels[best], sure.scores[best]
+        drawn = found.pre_drawn(self._queue.draw_threshold, self._queue.max_boxes)
         return {
-            "result": box_regions(boxes, labels, film.width, film.height, scores),
+            "result": box_regions(drawn.boxes, drawn.labels, film.width, film.height, drawn.scores),
             "score": 1.0 - self._acquisition(Evidence(found)),
             "model_version": self.model_version,
         }

@@ -25,7 +25,7 @@ from lungal.data.interchange.film import (
     unfit_if_broken,
 )
 from lungal.errors import AnnotationError
-from lungal.records import GroundTruth
+from lungal.records import to_arrays
 
 
 def write_tasks(path: Path, films: Sequence[LabelledFilm], image_root: str = "") -> None:
@@ -55,8 +55,7 @@ def read_tasks(path: Path) -> Iterator[Found]:
 
 
 def _task(film: LabelledFilm, image_root: str) -> Json:
-    known = GroundTruth.of(film.name, film.boxes)
-    regions = box_regions(known.boxes, known.labels, film.width, film.height)
+    regions = box_regions(*to_arrays(film.boxes), film.width, film.height)
     choice = FINDING_PRESENT if regions else NO_FINDING
     return {
         "data": {"image": image_root + film.name, "width": film.width, "height": film.height},

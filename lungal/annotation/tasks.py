@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lungal.boxes import FloatArray, IntArray, area, clip, to_percent
-from lungal.records import CLASS_COLOURS, CLASSES, GroundTruth, LabelledBox, Task
+from lungal.records import CLASS_COLOURS, CLASSES, LabelledBox, Task, to_arrays
 
 Json = dict[str, Any]
 
@@ -196,8 +196,7 @@ def _drawn(task: Task) -> list[Json]:
 
 
 def _regions_of(boxes: Sequence[LabelledBox], task: Task) -> list[Json]:
-    drawn = GroundTruth.of(task.image_id, boxes)
-    return box_regions(drawn.boxes, drawn.labels, task.width, task.height)
+    return box_regions(*to_arrays(boxes), task.width, task.height)
 
 
 def box_regions(

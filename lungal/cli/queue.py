@@ -54,7 +54,8 @@ def queue(
                 films,
                 store,
                 asked=paths.queue,
-                drawing=use_case.Drawing(params.draw_threshold, params.max_boxes),
+                draw_threshold=params.draw_threshold,
+                max_boxes=params.max_boxes,
                 log=read_log(paths.annotations),
                 on_progress=lambda done, total: bars.update(checking, completed=done, total=total),
             )

@@ -7,28 +7,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from lungal.data.lines import Checked, Finding, Instant, Text, parse
+from lungal.data.lines import Checked, CheckedBox, Instant, Text, parse
 from lungal.data.seen_json import CheckedSeenBox, plain_seen, seen_boxes
 from lungal.records import Annotation, BoxOrigin, Confidence, LabelledBox, Role, Verdict
 
 Seconds = Annotated[float, Field(ge=0)]
 
 
-class _Box(Checked):
-    label: Finding
-    x1: float
-    y1: float
-    x2: float
-    y2: float
+class _Box(CheckedBox):
     origin: BoxOrigin | None = None
     confidence: Confidence | None = None
     comment: str | None = None
-
-    @model_validator(mode="after")
-    def have_area(self) -> Self:
-        if self.x2 <= self.x1 or self.y2 <= self.y1:
-            raise ValueError(f"box of {self.label} has no area")
-        return self
 
 
 class _Line(Checked):

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lungal.boxes import as_boxes
-from lungal.data.files import require, whole_file
-from lungal.errors import DetectorError, StageOrderError
+from lungal.data.files import whole_file
+from lungal.data.tables import read_arrow
+from lungal.errors import DetectorError
 from lungal.records import CLASSES, Detections
 
 DETECTIONS = pa.schema(
@@ -88,12 +89,7 @@ def read_detections(path: Path, made_by: str = "detect") -> list[Detections]:
     Raises:
         StageOrderError: if the file is missing or damaged, naming the stage that makes it.
     """
-    try:
-        table = pq.read_table(require(path, made_by), partitioning=None)
-    except pa.ArrowInvalid:
-        raise StageOrderError(
-            f"{path} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
-        ) from None
+    table = read_arrow(path, made_by)
     if "embedding" not in table.column_names:
         table = table.append_column("embedding", pa.nulls(len(table), pa.list_(pa.float32())))
     columns = {name: table[name].combine_chunks() for name in DETECTIONS.names}

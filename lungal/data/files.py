@@ -54,6 +54,32 @@ def require(path: Path, made_by: str) -> Path:
     return path
 
 
+@contextmanager
+def stage_output(path: Path, made_by: str, *errors: type[Exception]) -> Iterator[Path]:
+    """Yield the path of what a stage made, to be read.
+
+    Args:
+        path: of the file or folder.
+        made_by: the stage.
+        errors: that mean, if they leave the block, that the file is damaged.
+
+    Raises:
+        StageOrderError: naming the stage, if the path is missing or damaged.
+    """
+    try:
+        yield require(path, made_by)
+    except errors as error:
+        raise damaged(path, made_by, error) from None
+
+
+def damaged(path: Path, made_by: str, why: object) -> StageOrderError:
+    """Return the error that names the stage that makes a damaged output anew."""
+    reason = " ".join(str(why).split())  # one line, whatever the reader's own words
+    return StageOrderError(
+        f"{path} is damaged ({reason}); the stage `{made_by}` makes it: dvc repro -f {made_by}"
+    )
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON file that a person can read, whole or not at all."""
     with whole_file(path) as temporary:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lungal.data.files import whole_file
 from lungal.errors import AnnotationError, LungalError
@@ -47,6 +47,23 @@ class Checked(BaseModel):
     """Refuses unknown keys, text for numbers, and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class CheckedBox(Checked):
+    """A box that came from outside: a known finding, finite edges, an area."""
+
+    label: Finding
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @model_validator(mode="after")
+    def have_area(self) -> Self:
+        """Refuse a box that is turned inside out or a line."""
+        if self.x2 <= self.x1 or self.y2 <= self.y1:
+            raise ValueError(f"box of {self.label} has no area")
+        return self
 
 
 def parse(model: type[Model], line: str) -> Model:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lungal.data.detections import read_detections, write_detections
-from lungal.data.files import require, whole_folder
-from lungal.errors import StageOrderError
+from lungal.data.files import stage_output, whole_folder
 from lungal.records import Detections
 
 INDEX = "looks.json"
@@ -41,12 +40,7 @@ def read_looks(folder: Path, made_by: str) -> Iterator[tuple[str, list[Detection
         StageOrderError: if the folder or a file of it is missing or damaged, naming the stage
             that makes it.
     """
-    index = require(folder / INDEX, made_by)
-    try:
+    with stage_output(folder / INDEX, made_by, ValueError) as index:
         names = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError:
-        raise StageOrderError(
-            f"{index} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
-        ) from None
     for name in names:
         yield name, read_detections(folder / f"{name}.parquet", made_by)

@@ -1,15 +1,16 @@
 """Parquet tables of which equal rows are equal bytes, so that DVC's early cutoff works."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lungal.data.files import require, whole_file
-from lungal.errors import StageOrderError
+from lungal.data.files import stage_output, whole_file
+
+DAMAGED = (pa.ArrowInvalid, OSError)
+"""What Arrow raises for a file that is no table, and for one that is damaged inside."""
 
 
 def write_table(
@@ -44,10 +45,18 @@ def read_table(path: Path, made_by: str) -> pd.DataFrame:
     Raises:
         StageOrderError: if the file is missing or damaged, naming the stage that makes it.
     """
-    with _known_as(path, made_by):
-        table = pq.read_table(require(path, made_by), partitioning=None)
-    frame: pd.DataFrame = table.to_pandas()
+    frame: pd.DataFrame = read_arrow(path, made_by).to_pandas()
     return frame
+
+
+def read_arrow(path: Path, made_by: str) -> pa.Table:
+    """Read a table that a stage has written, as Arrow has it.
+
+    Raises:
+        StageOrderError: as read_table.
+    """
+    with stage_output(path, made_by, *DAMAGED):
+        return pq.read_table(path, partitioning=None)
 
 
 def read_facts(path: Path, made_by: str) -> dict[str, str]:
@@ -56,19 +65,9 @@ def read_facts(path: Path, made_by: str) -> dict[str, str]:
     Raises:
         StageOrderError: as read_table.
     """
-    with _known_as(path, made_by):
-        schema = pq.read_schema(require(path, made_by))
+    with stage_output(path, made_by, *DAMAGED):
+        schema = pq.read_schema(path)
     return {name.decode(): fact.decode() for name, fact in (schema.metadata or {}).items()}
-
-
-@contextmanager
-def _known_as(path: Path, made_by: str) -> Iterator[None]:
-    try:
-        yield
-    except pa.ArrowInvalid:
-        raise StageOrderError(
-            f"{path} is damaged; the stage `{made_by}` makes it: dvc repro -f {made_by}"
-        ) from None
 
 
 def as_csv(table: pd.DataFrame) -> bytes:

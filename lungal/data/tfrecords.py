@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from lungal.boxes import clip, from_normalised, to_normalised
-from lungal.data.files import require, whole_folder
+from lungal.data.files import damaged, require, whole_folder
 from lungal.data.images import decode, encode_png, prepare
 from lungal.data.threads import map_in_order
-from lungal.errors import SourceError, StageOrderError
+from lungal.errors import SourceError
 from lungal.records import CLASSES, GroundTruth, Image
 
 LABEL_MAP = "label_map.pbtxt"
@@ -98,10 +98,10 @@ def shard_paths(folder: Path) -> list[Path]:
     Raises:
         StageOrderError: if the folder is missing or has no whole set of shards.
     """
-    shards = sorted(require(folder, f"records@{folder.name}").glob("*-of-*.tfrecord"))
+    shards = sorted(require(folder, _stage(folder)).glob("*-of-*.tfrecord"))
     expected = [f"{number:05d}-of-{len(shards):05d}.tfrecord" for number in range(len(shards))]
     if not shards or [shard.name for shard in shards] != expected:
-        raise _damaged(folder, f"{len(shards)} shards that are no whole set")
+        raise damaged(folder, _stage(folder), f"{len(shards)} shards that are no whole set")
     return shards
 
 
@@ -179,7 +179,7 @@ def _records(folder: Path) -> Iterator[bytes]:
         try:
             yield from tf.compat.v1.io.tf_record_iterator(str(shard))
         except tf.errors.DataLossError as error:
-            raise _damaged(folder, f"{shard.name}: {error.message}") from None
+            raise damaged(folder, _stage(folder), f"{shard.name}: {error.message}") from None
 
 
 def _parse(record: bytes) -> tuple[Image, GroundTruth]:
@@ -196,11 +196,8 @@ def _parse(record: bytes) -> tuple[Image, GroundTruth]:
     return Image(image_id, pixels), GroundTruth(image_id, boxes, labels)
 
 
-def _damaged(folder: Path, what: str) -> StageOrderError:
-    stage = f"records@{folder.name}"
-    return StageOrderError(
-        f"{folder} is damaged ({what}); the stage `{stage}` makes it: dvc repro -f {stage}"
-    )
+def _stage(folder: Path) -> str:
+    return f"records@{folder.name}"
 
 
 def _tensorflow() -> Any:

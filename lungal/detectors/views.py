@@ -6,7 +6,7 @@ no view leaves its mark on a film.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -59,11 +59,7 @@ class View:
         boxes = as_boxes(found.boxes)
         if self._moves:
             boxes = clip(_hulls(boxes, _invert(self.matrix(width, height))), width, height)
-        keep = area(boxes) > 0
-        per_class = None if found.class_scores is None else found.class_scores[keep]
-        return Detections(
-            found.image_id, boxes[keep], found.scores[keep], found.labels[keep], per_class
-        )
+        return replace(found, boxes=boxes, embedding=None).take(area(boxes) > 0)
 
     def frame(self, width: int, height: int) -> FloatArray:
         """Return the part of the film that the view shows: (4,) pixels, xyxy.

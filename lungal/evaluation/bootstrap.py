@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import IntArray
+from lungal.boxes import Float64Array, IntArray
 from lungal.errors import EvaluationError
 from lungal.evaluation.matching import match_films, match_films_at
 from lungal.evaluation.precision_recall import Weights, macro, precision_recall_curves
@@ -20,7 +20,7 @@ from lungal.records import Detections, GroundTruth
 LEVEL = 0.9
 """Share of draws inside an interval: from the 5th to the 95th percentile."""
 
-Statistic = Callable[[Weights], NDArray[np.float64]]
+Statistic = Callable[[Weights], Float64Array]
 """From (F,) weights of the films, sorted by image_id, to (K,) numbers; NaN where undefined."""
 
 Metric = Callable[[Sequence[GroundTruth], Sequence[Detections]], Statistic]
@@ -64,7 +64,7 @@ def class_ap_over(ious: Sequence[float]) -> Metric:
         matched = match_films_at(truths, detections, ious)
         at = [precision_recall_curves(matches) for matches in matched]
 
-        def statistic(weights: Weights) -> NDArray[np.float64]:
+        def statistic(weights: Weights) -> Float64Array:
             curves = np.mean([of_iou(weights) for of_iou in at], axis=0)
             macro_ap = _macro_of_draw(curves, matched[0].truths, weights)
             return np.append(macro_ap, curves.mean(axis=1))
@@ -74,7 +74,7 @@ def class_ap_over(ious: Sequence[float]) -> Metric:
     return prepare
 
 
-def _macro_of_draw(curves: Weights, boxes: IntArray, weights: Weights) -> float:
+def _macro_of_draw(curves: Float64Array, boxes: IntArray, weights: Weights) -> float:
     # Films without any box that were drawn alone say nothing; all films as they are, 0 (`macro`).
     drawn = bool((weights != 1).any())
     return float("nan") if drawn and not (weights @ boxes).any() else macro(curves)
@@ -88,7 +88,7 @@ def weighted_ap_over(ious: Sequence[float]) -> Metric:
         at = [precision_recall_curves(matches) for matches in matched]
         boxes = matched[0].truths
 
-        def statistic(weights: Weights) -> NDArray[np.float64]:
+        def statistic(weights: Weights) -> Float64Array:
             per_class = np.mean([of_iou(weights) for of_iou in at], axis=(0, 2))
             counts = weights @ boxes
             there = counts > 0
@@ -100,7 +100,7 @@ def weighted_ap_over(ious: Sequence[float]) -> Metric:
     return prepare
 
 
-def macro_first(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
+def macro_first(per_class: Float64Array) -> Float64Array:
     """Return, for each of S settings, the mean of the classes that are defined, then each class.
 
     Args:
@@ -188,7 +188,7 @@ def paired_differences(
     """
     of_a, of_b = metric(truths, a), metric(truths, b)
 
-    def difference(weights: Weights) -> NDArray[np.float64]:
+    def difference(weights: Weights) -> Float64Array:
         return of_a(weights) - of_b(weights)
 
     return _percentiles(difference, _film_groups(truths, groups), seed, draws)
@@ -234,7 +234,7 @@ def _percentiles(
     ]
 
 
-def _bounds(column: NDArray[np.float64]) -> tuple[float, float]:
+def _bounds(column: Float64Array) -> tuple[float, float]:
     defined = column[~np.isnan(column)]
     if not len(defined):
         return (float("nan"), float("nan"))

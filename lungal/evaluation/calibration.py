@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from lungal.boxes import FloatArray
+from lungal.boxes import Float64Array, FloatArray
 from lungal.errors import EvaluationError
 from lungal.records import CLASSES, Detections
 
@@ -27,8 +27,6 @@ BLEND = 0.01
 """Weight of the score itself in what a fitted curve returns."""
 NEVER, ALWAYS = 1e-6, 1 - 1e-6
 """Scores beyond are taken for these before a logit, which would be infinite at 0 and 1."""
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +81,14 @@ class ScoreCurve:
                 f"a curve does not rise within [0, 1]: {self.scores} to {self.values}"
             )
 
-    def __call__(self, scores: ArrayLike) -> Values:
+    def __call__(self, scores: ArrayLike) -> Float64Array:
         """Return, for scores in [0, 1] of any shape, float64 probabilities of the same shape."""
         given = np.clip(np.asarray(scores, np.float64), 0.0, 1.0)
         if self.kind == "identity":
             return given
         return (1 - BLEND) * self._fitted(given) + BLEND * given
 
-    def _fitted(self, given: Values) -> Values:
+    def _fitted(self, given: Float64Array) -> Float64Array:
         if self.kind == "isotonic":
             return np.asarray(np.interp(given, (0.0, *self.scores), (0.0, *self.values)))
         return np.asarray(1 / (1 + np.exp(-(self.slope * logits(given) + self.offset))))
@@ -120,7 +118,7 @@ class Calibration:
             )
 
 
-def logits(scores: Values) -> Values:
+def logits(scores: Float64Array) -> Float64Array:
     """Return log(p / (1 - p)) of scores in [0, 1], finite for 0 and 1, too."""
     safe = np.clip(scores, NEVER, ALWAYS)
     return np.asarray(np.log(safe / (1 - safe)))
@@ -163,14 +161,8 @@ def calibrate_films(films: Iterable[Detections], calibration: Calibration) -> li
 
 
 def _rescore(film: Detections, scores: FloatArray, class_scores: FloatArray | None) -> Detections:
-    order = np.argsort(-scores, kind="stable")
-    return replace(
-        film,
-        boxes=film.boxes[order],
-        scores=scores[order],
-        labels=film.labels[order],
-        class_scores=None if class_scores is None else class_scores[order],
-    )
+    rescored = replace(film, scores=scores, class_scores=class_scores)
+    return rescored.take(np.argsort(-scores, kind="stable"))
 
 
 def check_finite(detections: Detections) -> None:

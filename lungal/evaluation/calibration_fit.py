@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lungal.boxes import Float64Array
 from lungal.evaluation.calibration import Calibration, ScoreCurve, check_finite, logits
 from lungal.evaluation.matching import match_films
 from lungal.records import CLASSES, Detections, GroundTruth
@@ -34,7 +35,6 @@ PRIOR = 0.5
 FLATTEST = 1e-3
 """Slope below which a curve would no longer rise."""
 
-Values = NDArray[np.float64]
 Hits = NDArray[np.bool_]
 
 
@@ -66,7 +66,7 @@ def fit_calibration(
     return Calibration(tuple(curves), iou)
 
 
-def fit_curve(scores: Values, hits: Hits, together: tuple[float, float] | None) -> ScoreCurve:
+def fit_curve(scores: Float64Array, hits: Hits, together: tuple[float, float] | None) -> ScoreCurve:
     """Return the curve of one class.
 
     Args:
@@ -84,7 +84,7 @@ def fit_curve(scores: Values, hits: Hits, together: tuple[float, float] | None) 
 
 
 def fit_platt(
-    given: Values, hits: Hits, prior: tuple[float, float] | None = None
+    given: Float64Array, hits: Hits, prior: tuple[float, float] | None = None
 ) -> tuple[float, float]:
     """Return slope and offset of the sigmoid of greatest likelihood; with a prior, the posterior's.
 
@@ -99,7 +99,7 @@ def fit_platt(
     precision = 0.0 if prior is None else PRIOR**-2
     targets = _targets(hits) if prior is None else hits.astype(np.float64)
 
-    def loss(curve: Values) -> tuple[float, Values]:
+    def loss(curve: Float64Array) -> tuple[float, Float64Array]:
         """Return minus the log of likelihood and prior, and its gradient."""
         line, off = curve[0] * given + curve[1], curve - start
         excess = 1 / (1 + np.exp(-line)) - targets
@@ -112,7 +112,7 @@ def fit_platt(
     return float(best.x[0]), float(best.x[1])
 
 
-def _fit_isotonic(scores: Values, hits: Hits) -> ScoreCurve:
+def _fit_isotonic(scores: Float64Array, hits: Hits) -> ScoreCurve:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression().fit(scores, _targets(hits))
@@ -125,6 +125,6 @@ def _fit_isotonic(scores: Values, hits: Hits) -> ScoreCurve:
     )
 
 
-def _targets(hits: Hits) -> Values:
+def _targets(hits: Hits) -> Float64Array:
     right, wrong = int(hits.sum()), int((~hits).sum())
     return np.where(hits, (right + 1) / (right + 2), 1 / (wrong + 2))

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure as Figure  # for whoever keeps what is draw
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from lungal.boxes import Float64Array
 from lungal.evaluation.confusion import AXIS
-from lungal.evaluation.precision_recall import RECALLS, Weights
+from lungal.evaluation.precision_recall import RECALLS
 from lungal.records import CLASS_COLOURS, CLASSES
 
 DPI = 110
@@ -58,7 +59,7 @@ def encode_png(figure: Figure) -> bytes:
     return picture.getvalue()
 
 
-def precision_recall(curves: Mapping[float, Weights], boxes: Sequence[int]) -> Figure:
+def precision_recall(curves: Mapping[float, Float64Array], boxes: Sequence[int]) -> Figure:
     """Draw a panel per class with its precision-recall curve at each IoU.
 
     Args:
@@ -76,7 +77,7 @@ def precision_recall(curves: Mapping[float, Weights], boxes: Sequence[int]) -> F
         return figure
 
 
-def _curve_panel(axes: Axes, label: int, curves: Mapping[float, Weights]) -> None:
+def _curve_panel(axes: Axes, label: int, curves: Mapping[float, Float64Array]) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
     axes.grid(visible=True)
     for number, (iou, of_classes) in enumerate(curves.items()):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, IntArray
+from lungal.boxes import Float64Array, FloatArray, IntArray
 from lungal.evaluation.bootstrap import Metric, Statistic, macro_first
 from lungal.evaluation.matching import Matches, match_films
 from lungal.evaluation.precision_recall import Weights
@@ -36,8 +36,8 @@ class Curve(NamedTuple):
     """The points of a curve, the surest first; before them lies (0, 0)."""
 
     scores: FloatArray  # (P,) float32, from which detections count
-    false_positives: Weights  # (P,) float64, a film, rising
-    sensitivity: Weights  # (P,) float64 in [0, 1], rising; NaN without truth
+    false_positives: Float64Array  # (P,) float64, a film, rising
+    sensitivity: Float64Array  # (P,) float64 in [0, 1], rising; NaN without truth
 
 
 def froc_curve(matches: Matches, label: int | None = None) -> Curve:
@@ -52,7 +52,7 @@ def froc_curve(matches: Matches, label: int | None = None) -> Curve:
 
 def sensitivity_at(
     matches: Matches, rates: Sequence[float] = RATES
-) -> Callable[[Weights], tuple[Weights, Weights]]:
+) -> Callable[[Weights], tuple[Float64Array, Float64Array]]:
     """Return a function of (F,) film weights that gives the sensitivities at so many false alarms.
 
     Returns:
@@ -62,7 +62,7 @@ def sensitivity_at(
     labels = (None, *range(len(CLASSES)))
     plans = [(label, _Kept.of(matches, label)) for label in labels]
 
-    def sensitivities(weights: Weights) -> tuple[Weights, Weights]:
+    def sensitivities(weights: Weights) -> tuple[Float64Array, Float64Array]:
         columns = []
         for label, kept in plans:
             found, false = kept.tally(weights)
@@ -84,7 +84,7 @@ def froc_at(iou: float, rates: Sequence[float] = RATES) -> Metric:
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
         sensitivities = sensitivity_at(match_films(truths, detections, iou), rates)
 
-        def statistic(weights: Weights) -> Weights:
+        def statistic(weights: Weights) -> Float64Array:
             pooled, per_class = sensitivities(weights)
             return np.column_stack([pooled, macro_first(per_class)]).ravel()
 
@@ -112,7 +112,7 @@ class _Kept(NamedTuple):
         ends = np.flatnonzero(np.append(np.diff(scores) != 0, True)[: len(scores)])
         return cls(matches.film[order], matches.hits[order], ends, scores[ends])
 
-    def tally(self, weights: Weights) -> tuple[Weights, Weights]:
+    def tally(self, weights: Weights) -> tuple[Float64Array, Float64Array]:
         """Return (P,) truths found and (P,) false alarms down to each score."""
         of_film = weights[self.film]
         found = np.cumsum(of_film * self.hits)[self.ends]

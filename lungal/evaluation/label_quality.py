@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lungal.boxes import Float64Array
 from lungal.evaluation.matching import match_films
 from lungal.evaluation.pairs import pair_films
 from lungal.records import CLASSES, Detections, GroundTruth
@@ -36,8 +36,6 @@ LENIENT = 0.25
 OVERLAP_WEIGHT = 0.9
 """Weight of the IoU in ObjectLab's similarity of two boxes; their distance has the rest."""
 TINY = 1e-100
-
-Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def right_from(
 
 def _score(
     pairs: Sequence[tuple[GroundTruth, Detections]], low: float | None, confident: float | None
-) -> Scores:
+) -> Float64Array:
     """Return (F, 3): overlooked, badly placed, swapped."""
     if low is None or confident is None:
         return np.ones((len(pairs), 3))
@@ -136,7 +134,7 @@ def _score(
     return np.stack([rank.pool_box_scores_per_image(kind) for kind in boxes], axis=1)
 
 
-def _by_class(found: Detections) -> list[Scores]:
+def _by_class(found: Detections) -> list[Float64Array]:
     """Return, for each class, (N, 5): x1, y1, x2, y2, score."""
     rows = np.column_stack([found.boxes, found.scores]).astype(np.float64)
     return [rows[found.labels == label] for label in range(len(CLASSES))]

@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, aligned_intersection, aligned_iou, area
+from lungal.boxes import Float64Array, FloatArray, aligned_intersection, aligned_iou, area
 from lungal.evaluation.bootstrap import Metric, Statistic, macro_first
 from lungal.evaluation.pairs import Pairs, pair_boxes
 from lungal.evaluation.precision_recall import Weights
@@ -71,7 +71,7 @@ def class_accuracy(measure: Measure, thresholds: Sequence[float], boxes: int = B
         found, _ = count_localised(pairs, measure, thresholds, boxes)
         expected = pairs.truths
 
-        def statistic(weights: Weights) -> Weights:
+        def statistic(weights: Weights) -> Float64Array:
             there = weights @ expected
             located = np.tensordot(found, weights, axes=(1, 0))
             share = np.full(located.shape, np.nan)
@@ -91,7 +91,7 @@ def class_false_positives(
     def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
         _, false = count_localised(pair_boxes(truths, detections), measure, thresholds, boxes)
 
-        def statistic(weights: Weights) -> Weights:
+        def statistic(weights: Weights) -> Float64Array:
             films = float(weights.sum()) or math.nan
             raised = np.asarray(np.tensordot(false, weights, axes=(1, 0)), np.float64)
             return macro_first(raised / films).ravel()

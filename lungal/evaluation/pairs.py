@@ -100,16 +100,9 @@ def pair_films(
     """
     seen = _by_film(detections)
     return [
-        (truth, seen.get(image_id, nothing_found(image_id)))
+        (truth, seen.get(image_id, Detections.nothing(image_id)))
         for image_id, truth in sorted(_by_film(truths).items())
     ]
-
-
-def nothing_found(image_id: str) -> Detections:
-    """Return the detections of a film on which the detector saw nothing."""
-    return Detections(
-        image_id, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
-    )
 
 
 def _surest_of_class(

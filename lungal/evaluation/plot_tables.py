@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lungal.boxes import Float64Array
 from lungal.evaluation.bootstrap import Interval
 from lungal.evaluation.confusion import AXIS
 from lungal.evaluation.froc import froc_curve
 from lungal.evaluation.matching import match_films, match_films_at
 from lungal.evaluation.measures import ALL
-from lungal.evaluation.precision_recall import RECALLS, Weights, precision_recall_curve
+from lungal.evaluation.precision_recall import RECALLS, precision_recall_curve
 from lungal.evaluation.report import ENDS, Report, number, percent
 from lungal.records import CLASSES, Detections, GroundTruth
 
@@ -21,13 +22,13 @@ MOST_FALSE_POSITIVES = 4.0
 
 def curves_at(
     truths: Sequence[GroundTruth], detections: Sequence[Detections], ious: Sequence[float]
-) -> dict[float, Weights]:
+) -> dict[float, Float64Array]:
     """Return the (C, 101) precision-recall curves at each IoU; NaN rows without truth."""
     at = match_films_at(truths, detections, ious)
     return {iou: precision_recall_curve(found) for iou, found in zip(ious, at, strict=True)}
 
 
-def curve_table(curves: Mapping[float, Weights]) -> pd.DataFrame:
+def curve_table(curves: Mapping[float, Float64Array]) -> pd.DataFrame:
     """Return a row (class, iou, recall, precision) per point; classes without truth have none."""
     rows = [
         (name, iou, number(recall), number(precision))

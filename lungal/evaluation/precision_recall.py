@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray
+from lungal.boxes import Float64Array, FloatArray
 from lungal.evaluation.matching import Matches, match_films, match_films_at
 from lungal.records import CLASSES, Detections, GroundTruth
 
@@ -23,11 +23,11 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 COCO_IOUS = tuple(float(iou) for iou in np.linspace(0.5, 0.95, 10))
 """The overlaps over which COCO's own AP is averaged, computed as pycocotools computes them."""
 
-Weights = NDArray[np.float64]
+Weights = Float64Array
 """(F,) how many times each film counts; resampling films is giving them weights."""
 
 
-def precision_recall_curve(matches: Matches, weights: Weights | None = None) -> Weights:
+def precision_recall_curve(matches: Matches, weights: Weights | None = None) -> Float64Array:
     """Return (C, 101) float64, the best precision at each of RECALLS or beyond; NaN without truth.
 
     COCO's interpolation (pycocotools, `COCOeval.accumulate`): precision is made non-increasing
@@ -44,7 +44,7 @@ def precision_recall_curve(matches: Matches, weights: Weights | None = None) -> 
     return precision_recall_curves(matches)(ones if weights is None else weights)
 
 
-def precision_recall_curves(matches: Matches) -> Callable[[Weights], Weights]:
+def precision_recall_curves(matches: Matches) -> Callable[[Weights], Float64Array]:
     """Return `precision_recall_curve` of these films as a function of their weights, made quick.
 
     Recall rises at hits only, and between two hits precision falls. So the curve is known from
@@ -56,7 +56,7 @@ def precision_recall_curves(matches: Matches) -> Callable[[Weights], Weights]:
         hits = np.flatnonzero(matches.hits[mine])
         plans.append((matches.film[mine][: hits.max(initial=-1) + 1], hits))
 
-    def curves(weights: Weights) -> Weights:
+    def curves(weights: Weights) -> Float64Array:
         expected = weights @ matches.truths
         drawn = np.full((len(CLASSES), len(RECALLS)), np.nan)
         for label in np.flatnonzero(expected > 0):
@@ -67,7 +67,7 @@ def precision_recall_curves(matches: Matches) -> Callable[[Weights], Weights]:
     return curves
 
 
-def _interpolate(weights: Weights, hits: NDArray[np.intp], expected: float) -> Weights:
+def _interpolate(weights: Float64Array, hits: NDArray[np.intp], expected: float) -> Float64Array:
     true_positives = np.cumsum(weights[hits])
     all_positives = np.cumsum(weights)[hits]
     # COCO's tiny number keeps 0/0 (films drawn zero times) at 0.
@@ -126,7 +126,7 @@ def weighted_ap(
     return float(np.average(per_class[there], weights=counts[there]))
 
 
-def macro(curves: Weights) -> float:
+def macro(curves: Float64Array) -> float:
     """Average (C, 101) curves over recalls and the classes with truth; 0.0 if none has any."""
     judged = curves[~np.isnan(curves[:, 0])]
     return float(judged.mean()) if len(judged) else 0.0

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lungal.boxes import Float64Array
 from lungal.evaluation.bootstrap import Metric, Statistic, macro_first
 from lungal.evaluation.matching import Matches, match_films
 from lungal.evaluation.precision_recall import Weights
@@ -40,7 +41,7 @@ def class_d_ece_at(iou: float, bins: int = BINS) -> Metric:
         matches = match_films(truths, detections, iou)
         gaps, cells = _gaps(matches), _cells(matches, bins)
 
-        def statistic(weights: Weights) -> Weights:
+        def statistic(weights: Weights) -> Float64Array:
             of_film = weights[matches.film]
             sums = np.bincount(cells, of_film * gaps, len(CLASSES) * bins).astype(np.float64)
             of_bins = np.abs(sums).reshape(len(CLASSES), bins)
@@ -58,7 +59,7 @@ def class_brier_at(iou: float) -> Metric:
         matches = match_films(truths, detections, iou)
         squares = _gaps(matches) ** 2
 
-        def statistic(weights: Weights) -> Weights:
+        def statistic(weights: Weights) -> Float64Array:
             of_film = weights[matches.film]
             sums = np.bincount(matches.labels, of_film * squares, len(CLASSES)).astype(np.float64)
             return _per_detection(sums, matches, of_film)
@@ -68,7 +69,7 @@ def class_brier_at(iou: float) -> Metric:
     return prepare
 
 
-def _gaps(matches: Matches) -> Weights:
+def _gaps(matches: Matches) -> Float64Array:
     # Within a bin the counts cancel: |D_m| * |prec - conf| is the absolute sum of score - right.
     return matches.scores.astype(np.float64) - matches.hits
 
@@ -78,7 +79,7 @@ def _cells(matches: Matches, bins: int) -> NDArray[np.int64]:
     return np.asarray(matches.labels * bins + of_score, np.int64)
 
 
-def _per_detection(sums: Weights, matches: Matches, of_film: Weights) -> Weights:
+def _per_detection(sums: Float64Array, matches: Matches, of_film: Float64Array) -> Float64Array:
     counts = np.bincount(matches.labels, of_film, minlength=len(CLASSES))
     shares = np.full((1, len(CLASSES)), np.nan)
     np.divide(sums, counts, out=shares[0], where=counts > 0)

@@ -34,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import IntArray
+from lungal.boxes import Float64Array, IntArray
 from lungal.evaluation.bootstrap import Metric, Statistic
 from lungal.evaluation.matching import surest_first
 from lungal.evaluation.pairs import pair_films
@@ -53,8 +53,8 @@ class Paired(NamedTuple):
     film: IntArray  # (P,) of each pair
     label: IntArray  # (P,) class of its truth
     same: NDArray[np.bool_]  # (P,) whether the detection says so too
-    localisation: Weights  # (P,) in [0, 1]
-    shape: Weights  # (P,) in [0, 1]
+    localisation: Float64Array  # (P,) in [0, 1]
+    shape: Float64Array  # (P,) in [0, 1]
     left_over: NDArray[np.int64]  # (F, C) detections and truths without partner
 
 
@@ -104,7 +104,7 @@ def _pair(number: int, film: Film, weight: float) -> Paired:
     )
 
 
-def score_pairs(paired: Paired, weights: Weights) -> Weights:
+def score_pairs(paired: Paired, weights: Weights) -> Float64Array:
     """Return (4, 1 + C) float64: each of PARTS for all boxes together, then for each class.
 
     Args:
@@ -113,7 +113,7 @@ def score_pairs(paired: Paired, weights: Weights) -> Weights:
     """
     of_film = weights[paired.film]
 
-    def summed(values: Weights | NDArray[np.bool_] | float) -> Weights:
+    def summed(values: Float64Array | NDArray[np.bool_] | float) -> Float64Array:
         per_class = np.bincount(paired.label, of_film * values, minlength=len(CLASSES))
         return np.append(per_class.sum(), per_class).astype(np.float64)  # of nothing it is int
 
@@ -145,14 +145,14 @@ def class_weight(films: Sequence[Film]) -> float:
     return max(0.0, (both * neither - only_seen * only_true) / math.sqrt(math.prod(sides)))
 
 
-def _cheapest(cost: Weights) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _cheapest(cost: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     from scipy.optimize import linear_sum_assignment
 
     mine, theirs = linear_sum_assignment(cost)
     return mine, theirs
 
 
-def generalised_iou(a: Weights, b: Weights) -> Weights:
+def generalised_iou(a: Float64Array, b: Float64Array) -> Float64Array:
     """Return the (N, M) pairwise GIoU of boxes a (N, 4) and b (M, 4), xyxy (Rezatofighi 2019)."""
     a, b = a[:, None], b[None]
     shared = _extent(np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:]))
@@ -161,22 +161,22 @@ def generalised_iou(a: Weights, b: Weights) -> Weights:
     return _ratio(shared, union) - _ratio(hull - union, hull)
 
 
-def _extent(low: Weights, high: Weights) -> Weights:
+def _extent(low: Float64Array, high: Float64Array) -> Float64Array:
     return np.asarray(np.clip(high - low, 0, None).prod(axis=-1))
 
 
-def _ratio(a: Weights, b: Weights) -> Weights:
+def _ratio(a: Float64Array, b: Float64Array) -> Float64Array:
     # A box without area is like no other.
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
-def _closeness(boxes: Weights, truths: Weights) -> Weights:
+def _closeness(boxes: Float64Array, truths: Float64Array) -> Float64Array:
     apart = (boxes[:, :2] + boxes[:, 2:] - truths[:, :2] - truths[:, 2:]) / 2
     distances = (apart / (truths[:, 2:] - truths[:, :2])) ** 2
     return np.asarray(np.exp(-np.log(2) * distances.sum(axis=1)))
 
 
-def _same_shape(boxes: Weights, truths: Weights) -> Weights:
+def _same_shape(boxes: Float64Array, truths: Float64Array) -> Float64Array:
     sides, true_sides = boxes[:, 2:] - boxes[:, :2], truths[:, 2:] - truths[:, :2]
     shared = np.minimum(sides, true_sides).prod(axis=1)
     return _ratio(shared, sides.prod(axis=1) + true_sides.prod(axis=1) - shared)

@@ -2,23 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-
-from lungal.boxes import FloatArray, IntArray, as_boxes, iou
+from lungal.boxes import iou
 from lungal.reading.pairing import pair
-from lungal.records import class_index
-
-
-class Boxed(Protocol):
-    """Anything with a finding's name and four edges: LabelledBox, SeenBox."""
-
-    @property
-    def label(self) -> str: ...  # noqa: D102
-
-    @property
-    def xyxy(self) -> tuple[float, float, float, float]: ...  # noqa: D102
+from lungal.records import Boxed, to_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +33,7 @@ class Comparison:
 
 def compare(said: Sequence[Boxed], expected: Sequence[Boxed], least: float) -> Comparison:
     """Pair boxes of a finding whose IoU is at least `least`, so that the total IoU is largest."""
-    ours, theirs = _arrays(said), _arrays(expected)
+    ours, theirs = to_arrays(said), to_arrays(expected)
     pairs = tuple(pair(*ours, *theirs, least))
     overlaps = iou(ours[0], theirs[0])
     return Comparison(
@@ -55,8 +42,3 @@ def compare(said: Sequence[Boxed], expected: Sequence[Boxed], least: float) -> C
         added=len(said) - len(pairs),
         missed=len(expected) - len(pairs),
     )
-
-
-def _arrays(boxes: Sequence[Boxed]) -> tuple[FloatArray, IntArray]:
-    labels = np.array([class_index(box.label) for box in boxes], np.int32)
-    return as_boxes([box.xyxy for box in boxes]), labels

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lungal.boxes import FloatArray, IntArray, as_boxes
 from lungal.reading.pairing import pair
-from lungal.records import LabelledBox, class_index
+from lungal.records import LabelledBox, to_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ def fuse(
     total = sum(sorted(weights))  # in any order the same sum
     clusters: list[_Cluster] = []
     for weight, boxes in sorted(zip(weights, map(_plain, readings), strict=True), key=_precedence):
-        fused = _arrays([_average(cluster) for cluster in clusters])
-        joined = dict(pair(*_arrays(boxes), *fused, iou))
+        fused = to_arrays(map(_average, clusters))
+        joined = dict(pair(*to_arrays(boxes), *fused, iou))
         for index, box in enumerate(boxes):
             if index in joined:
                 clusters[joined[index]].add(box, weight)
@@ -92,8 +91,3 @@ def _precedence(reading: tuple[float, list[LabelledBox]]) -> tuple[float, list[t
 
 def _average(cluster: _Cluster) -> LabelledBox:
     return LabelledBox(cluster.heaviest.label, *cluster.corners.tolist())
-
-
-def _arrays(boxes: Sequence[LabelledBox]) -> tuple[FloatArray, IntArray]:
-    labels = np.array([class_index(box.label) for box in boxes], np.int32)
-    return as_boxes([box.xyxy for box in boxes]), labels

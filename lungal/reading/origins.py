@@ -1,13 +1,13 @@
 """What a reader did to the boxes that were pre-drawn: accepted, moved, deleted, or drew others."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from lungal.boxes import FloatArray, IntArray, as_boxes
+from lungal.boxes import FloatArray, IntArray
 from lungal.reading.pairing import SAME_PIXELS, pair
-from lungal.records import BoxOrigin, LabelledBox, SeenBox, class_index
+from lungal.records import BoxOrigin, LabelledBox, SeenBox, to_arrays
 
 MOVED_IOU = 0.5
 """Overlap from which a changed box is the pre-drawn one, moved."""
@@ -42,7 +42,7 @@ def trace(seen: Sequence[SeenBox], said: Sequence[LabelledBox]) -> tuple[Boxes, 
     ]
     for origin, find in steps:
         mine = [index for index in range(len(said)) if index not in origins]
-        pairs = find(*_arrays(said[i] for i in mine), *_arrays(seen[j] for j in left))
+        pairs = find(*to_arrays(said[i] for i in mine), *to_arrays(seen[j] for j in left))
         origins |= {mine[i]: origin for i, _ in pairs}
         used = {left[j] for _, j in pairs}
         left = [index for index in left if index not in used]
@@ -74,9 +74,3 @@ def _relabelled(
     said: FloatArray, said_names: IntArray, seen: FloatArray, seen_names: IntArray
 ) -> Pairs:
     return pair(said, np.zeros_like(said_names), seen, np.zeros_like(seen_names), MOVED_IOU)
-
-
-def _arrays(boxes: Iterable[SeenBox | LabelledBox]) -> tuple[FloatArray, IntArray]:
-    listed = list(boxes)
-    names = np.array([class_index(box.label) for box in listed], np.int32)
-    return as_boxes([box.xyxy for box in listed]), names

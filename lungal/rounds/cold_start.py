@@ -5,8 +5,6 @@ never trained on films: Hacohen, Dekel & Weinshall 2022 (TypiClust), with ImageN
 the place of self-supervised ones.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 from lungal.acquisition.choosing import choose_from
 from lungal.acquisition.pool import Choice, Pool
 from lungal.boxes import FloatArray
+from lungal.data.digests import hash_json
 from lungal.data.files import whole_file
 from lungal.data.films import read_films
 from lungal.data.images import prepare
@@ -66,8 +65,8 @@ def embed_kept(
     names = sorted(films)
     for start in range(0, len(names), BLOCK):
         block = names[start : start + BLOCK]
-        parts = json.dumps([backbone.key, [(name, content[name]) for name in block]])
-        path = folder / f"{hashlib.sha256(parts.encode()).hexdigest()[:16]}.npy"
+        key = hash_json([backbone.key, [(name, content[name]) for name in block]])
+        path = folder / f"{key}.npy"
         if path.exists():
             yield from zip(block, np.load(path), strict=True)
             continue

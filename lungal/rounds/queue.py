@@ -14,7 +14,7 @@ import pandas as pd
 
 from lungal.annotation.protocol import AnnotationStore
 from lungal.annotation.readings import utc
-from lungal.boxes import as_boxes, clip
+from lungal.boxes import clip
 from lungal.data.asked import append_asked, latest_asked, read_asked
 from lungal.data.images import read_pixels
 from lungal.data.sources.survey import patient_of
@@ -29,7 +29,7 @@ from lungal.records import (
     LabelledBox,
     SeenBox,
     Task,
-    class_index,
+    to_arrays,
 )
 from lungal.rounds.selected import Selected, check_selection
 from lungal.rounds.selected import read_selection as read_selection
@@ -49,20 +49,6 @@ class QueueReport:
     new: int  # of these, not in the queue before
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Which detections are pre-drawn: from a score up, the most confident ones."""
-
-    threshold: float
-    most: int
-
-    def of(self, found: Detections) -> Detections:
-        """Return the detections of one film that are pre-drawn."""
-        sure = found.above(self.threshold)
-        best = np.argsort(-sure.scores, kind="stable")[: self.most]
-        return Detections(sure.image_id, sure.boxes[best], sure.scores[best], sure.labels[best])
-
-
 def queue(
     selection: pd.DataFrame,
     detections: Iterable[Detections],
@@ -70,7 +56,8 @@ def queue(
     store: AnnotationStore,
     *,
     asked: Path,
-    drawing: Drawing,
+    draw_threshold: float,
+    max_boxes: int,
     log: Iterable[Annotation] = (),
     now: datetime | None = None,
     on_progress: OnProgress | None = None,
@@ -89,7 +76,8 @@ def queue(
         films: image_id to the stored film, of all that may be shown: as prior films, too.
         store: where the readers read.
         asked: data/queue.jsonl.
-        drawing: which detections are pre-drawn.
+        draw_threshold: score from which a detection is pre-drawn.
+        max_boxes: at most so many are.
         log: all readings; an adjudication shows those that disagree.
         now: the moment of asking; None: this one.
         on_progress: told how many films are checked.
@@ -110,7 +98,7 @@ def queue(
     at, tasks, lines = utc(now or datetime.now(UTC)), [], []
     before = {(line.model_version, *key): line for line, key in _asked_before(asked)}
     for done, row in enumerate(rows, start=1):
-        drawn = drawing.of(_of(seen, row.image_id, "detect"))
+        drawn = _of(seen, row.image_id, "detect").pre_drawn(draw_threshold, max_boxes)
         prior = priors.get(row.image_id)
         if prior is not None:
             read_pixels(films[prior])
@@ -208,12 +196,9 @@ def _as_asked(task: Task, line: Asked) -> Task:
     asked = replace(task, role=line.role, blind=line.blind, readers=line.readers)
     if line.role == "adjudicate":
         return asked
-    drawn = Detections(
-        task.image_id,
-        as_boxes([box.xyxy for box in line.seen]),
-        np.array([box.score for box in line.seen], np.float32),
-        np.array([class_index(box.label) for box in line.seen], np.int32),
-    )
+    boxes, labels = to_arrays(line.seen)
+    scores = np.array([box.score for box in line.seen], np.float32)
+    drawn = Detections(task.image_id, boxes, scores, labels)
     return replace(asked, detections=drawn, readings=())
 
 

@@ -1,12 +1,12 @@
 """Campaigns that were played, each a file: what was played once, here or elsewhere, stays so."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lungal.data.digests import hash_json
 from lungal.data.files import whole_file
 from lungal.errors import EvaluationError
 from lungal.simulation.arms import Arm
@@ -40,8 +40,7 @@ def chain_name(campaign: Campaign, arm: Arm | None, seed: int) -> str:
         looks = [sorted(arm.looks), sorted(campaign.looks), trainings.views, trainings.members]
         parts += [chosen, arm.control, params.rounds, params.initial, reports, reading, looks]
         parts += [trainings.films.patients, trainings.films.sizes]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{FULL if arm is None else arm.name}-{seed}-{digest}.json"
+    return f"{FULL if arm is None else arm.name}-{seed}-{hash_json(parts)}.json"
 
 
 def write_chain(path: Path, chain: Chain) -> None:

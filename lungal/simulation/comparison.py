@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lungal.simulation.curves import Curve, Curves, Floats, aubc, shared_range
+from lungal.boxes import Float64Array
+from lungal.simulation.curves import Curve, Curves, aubc, shared_range
 from lungal.simulation.inference import UNKNOWN, Bounds, holm, paired_t, together
 
 
@@ -102,6 +103,6 @@ def of_seeds(curves: Curves, arm: str, seeds: Sequence[int]) -> list[Curve]:
     return [curves[arm][seed] for seed in seeds]
 
 
-def _mean(values: Floats) -> float:
+def _mean(values: Float64Array) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else UNKNOWN

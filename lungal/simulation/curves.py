@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lungal.boxes import Float64Array
 from lungal.errors import EvaluationError
 from lungal.simulation.results import FULL, Point
 
@@ -19,15 +19,13 @@ Films and boxes count the initial ones too; seconds count what was read since.
 """
 CURRENCIES: tuple[Currency, ...] = ("films", "boxes", "seconds")
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """An arm's scores for one seed, or the mean of several seeds, by what they had cost."""
 
-    budgets: Floats  # (R,) ascending; two are alike where a batch cost nothing
-    scores: Floats  # (R,) in [0, 1]
+    budgets: Float64Array  # (R,) ascending; two are alike where a batch cost nothing
+    scores: Float64Array  # (R,) in [0, 1]
 
 
 Curves = Mapping[str, Mapping[int, Curve]]
@@ -120,7 +118,7 @@ def score_at(curve: Curve, budget: float, *, before: bool = False) -> float:
     return float(scores[left] + part * (scores[right] - scores[left]))
 
 
-def ahead(curve: Curve, reference: Curve) -> Floats:
+def ahead(curve: Curve, reference: Curve) -> Float64Array:
     """Return, per round, how far a curve is above the reference's at the same budget.
 
     Returns:
@@ -130,7 +128,7 @@ def ahead(curve: Curve, reference: Curve) -> Floats:
     return np.asarray(curve.scores - np.array(there), np.float64)
 
 
-def stack(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
+def stack(curves: Sequence[Curve]) -> tuple[Float64Array, Float64Array]:
     """Return budgets and scores, (S, R) float64 each, of the rounds that all S curves have."""
     rounds = min(len(curve.budgets) for curve in curves)
     return (

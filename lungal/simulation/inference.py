@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lungal.simulation.curves import Floats
+from lungal.boxes import Float64Array
 
 EXACT = 6
 """Seeds up to which all draws are listed: C(2S - 1, S) ways, 462 for six."""
@@ -42,7 +42,7 @@ class Shift:
         return self.value - reach, self.value + reach
 
 
-def paired_t(differences: Floats) -> Shift:
+def paired_t(differences: Float64Array) -> Shift:
     """Return the mean of paired differences and the p of "it is 0" (Student 1908).
 
     Not a sign-flip or Wilcoxon test, which assume less: of five seeds there are 2^5 flips, so
@@ -96,8 +96,8 @@ def together(level: float, count: int) -> float:
 class Draws:
     """Seeds drawn with replacement, as many as there are, jointly for all arms."""
 
-    shares: Floats  # (K, S) how much each seed counts in a draw; rows sum to 1
-    chances: Floats  # (K,) how likely the draw is; sums to 1
+    shares: Float64Array  # (K, S) how much each seed counts in a draw; rows sum to 1
+    chances: Float64Array  # (K,) how likely the draw is; sums to 1
 
 
 def draw_seeds(count: int, *, draws: int, seed: int) -> Draws:
@@ -135,7 +135,7 @@ def tail(level: float, count: int) -> float:
     return float(stats.norm.cdf(-reach))
 
 
-def quantile(values: Floats, chances: Floats, share: float) -> float:
+def quantile(values: Float64Array, chances: Float64Array, share: float) -> float:
     """Return the smallest value that is not exceeded with at least this chance; it may be infinite.
 
     Args:

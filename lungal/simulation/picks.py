@@ -1,12 +1,11 @@
 """What was chosen in campaigns, as a table."""
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict
 
 import pandas as pd
 
+from lungal.acquisition.pool import spell_components
 from lungal.records import CLASSES
 from lungal.simulation.results import Pick
 
@@ -15,7 +14,7 @@ def pick_table(picks: Iterable[Pick]) -> pd.DataFrame:
     """Return a row per chosen film: its receipt, and how many boxes of each class it held."""
     rows = [
         {name: value for name, value in asdict(pick).items() if name not in ("boxes", "components")}
-        | {"components": _spell(pick)}
+        | {"components": spell_components(pick.components)}
         | dict(zip(CLASSES, pick.boxes, strict=True))
         for pick in picks
     ]
@@ -31,12 +30,3 @@ def pick_table(picks: Iterable[Pick]) -> pd.DataFrame:
         *CLASSES,
     ]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _spell(pick: Pick) -> str:
-    said = {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in pick.components.items()
-        if not (isinstance(value, float) and not math.isfinite(value))  # far from nothing
-    }
-    return json.dumps(said, sort_keys=True)

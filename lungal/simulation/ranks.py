@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from lungal.boxes import Float64Array
 from lungal.errors import EvaluationError
 from lungal.params import CONTROLS
 from lungal.simulation.comparison import areas
-from lungal.simulation.curves import Floats, learning_curves
+from lungal.simulation.curves import learning_curves
 from lungal.simulation.inference import UNKNOWN, Bounds, tail
 from lungal.simulation.results import FULL, Point
 
@@ -82,7 +83,7 @@ def _check_start(points: list[Point], others: list[Point]) -> None:
             )
 
 
-def _areas(points: Iterable[Point], arms: tuple[str, ...]) -> Floats:
+def _areas(points: Iterable[Point], arms: tuple[str, ...]) -> Float64Array:
     """Return the (A, S) AUBC of arms in the seeds that all of them played."""
     found = areas(learning_curves((p for p in points if p.arm in arms), "films"))
     seeds = sorted(set.intersection(*(set(found[arm]) for arm in arms)))
@@ -92,7 +93,7 @@ def _areas(points: Iterable[Point], arms: tuple[str, ...]) -> Floats:
     return table
 
 
-def _interval(tables: list[Floats], level: float) -> Bounds:
+def _interval(tables: list[Float64Array], level: float) -> Bounds:
     if min(table.shape[1] for table in tables) < 2:
         return UNKNOWN, UNKNOWN
     random = np.random.default_rng(0)
@@ -108,7 +109,7 @@ def _interval(tables: list[Floats], level: float) -> Bounds:
     return low, high
 
 
-def _spearman(first: Floats, other: Floats) -> float:
+def _spearman(first: Float64Array, other: Float64Array) -> float:
     if np.ptp(first) == 0 or np.ptp(other) == 0:
         return UNKNOWN
     return float(stats.spearmanr(first, other).statistic)

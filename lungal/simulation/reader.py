@@ -33,11 +33,11 @@ class TrueReader:
 
     def seconds(self, found: Detections) -> float:
         """Return how long it takes to read a film on which these detections are shown."""
-        drawn = found.above(self.draw_threshold)
+        drawn = found.pre_drawn(self.draw_threshold, self.max_boxes)
         shown = [
             LabelledBox(CLASSES[label], *box)
             for box, label in zip(drawn.boxes.tolist(), drawn.labels.tolist(), strict=True)
         ]
         reader = Reader(self.truth, miss_rate=0.0, jitter=0.0, accept_rate=1.0)
         size = self.sizes[found.image_id]
-        return reader.read(found.image_id, *size, shown[: self.max_boxes]).seconds
+        return reader.read(found.image_id, *size, shown).seconds

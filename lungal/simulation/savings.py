@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from lungal.simulation.curves import Curve, Floats, stack
+from lungal.boxes import Float64Array
+from lungal.simulation.curves import Curve, stack
 from lungal.simulation.inference import Bounds, Draws, quantile, tail, together
 
 NEVER = float("inf")
@@ -86,7 +87,7 @@ def needed(curve: Curve, target: float) -> Range:
     return Range(cost, cost)
 
 
-def _monotone(curve: Curve) -> tuple[Floats, Floats]:
+def _monotone(curve: Curve) -> tuple[Float64Array, Float64Array]:
     budgets, place, counts = np.unique(curve.budgets, return_inverse=True, return_counts=True)
     scores = np.bincount(place, curve.scores) / counts  # rounds that cost nothing are one
     return budgets, np.asarray(isotonic_regression(scores, weights=counts).x, np.float64)
@@ -118,7 +119,7 @@ def _ratio(cost: float, of: float, *, of_nothing: float) -> float:
 def savings(
     arm: Sequence[Curve],
     reference: Sequence[Curve],
-    full: Floats,
+    full: Float64Array,
     share: float,
     draws: Draws,
     *,
@@ -168,10 +169,10 @@ def savings(
 
 
 def _costs(
-    stacks: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
-    full: Floats,
+    stacks: tuple[tuple[Float64Array, Float64Array], tuple[Float64Array, Float64Array]],
+    full: Float64Array,
     share: float,
-    weights: Floats,
+    weights: Float64Array,
 ) -> tuple[Range, Range]:
     target = share * float(weights @ full)
     arm, reference = (needed(Curve(weights @ b, weights @ s), target) for b, s in stacks)

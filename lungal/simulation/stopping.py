@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from lungal.simulation.curves import Curve, Floats, stack
+from lungal.boxes import Float64Array
+from lungal.simulation.curves import Curve, stack
 from lungal.simulation.inference import UNKNOWN, draw_seeds, quantile, tail
 
 LEAST = 5
@@ -33,7 +34,7 @@ class PowerLaw:
     c: float
     unit: float  # the first budget, so that b is what the curve has to gain from there
 
-    def at(self, budget: Floats | float) -> Floats:
+    def at(self, budget: Float64Array | float) -> Float64Array:
         """Return the score at a budget."""
         return np.asarray(self.a - self.b * (np.asarray(budget) / self.unit) ** -self.c)
 
@@ -78,7 +79,9 @@ def fit(curve: Curve) -> PowerLaw:
     return PowerLaw(float(a[0]), float(b[0]), c, unit)
 
 
-def _line(powers: Floats, scores: Floats) -> tuple[Floats, Floats, Floats]:
+def _line(
+    powers: Float64Array, scores: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Fit scores = a - b powers with a <= 1 and b >= 0, for each row of (K, R) powers."""
     centred = powers - powers.mean(axis=1, keepdims=True)
     spread = np.maximum((centred**2).sum(axis=1), TINY)
@@ -144,7 +147,13 @@ def _gain(law: PowerLaw, films: float, batch: float) -> float:
 
 
 def _upper_of_seeds(
-    budgets: Floats, scores: Floats, batch: float, *, level: float, draws: int, seed: int
+    budgets: Float64Array,
+    scores: Float64Array,
+    batch: float,
+    *,
+    level: float,
+    draws: int,
+    seed: int,
 ) -> float:
     drawn = draw_seeds(len(budgets), draws=draws, seed=seed)
     means = (Curve(shares @ budgets, shares @ scores) for shares in drawn.shares)

@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
+from lungal.boxes import Float64Array
 from lungal.errors import EvaluationError
 from lungal.simulation.comparison import Comparison, compare, of_seeds, shared_seeds
 from lungal.simulation.curves import (
     CURRENCIES,
     Currency,
     Curves,
-    Floats,
     learning_curves,
 )
 from lungal.simulation.gaps import notes
@@ -177,7 +177,7 @@ def _savings(
                 continue
             drawn = draw_seeds(len(seeds), draws=rules.draws, seed=rules.seed)
             # A seed whose full-label detector was not trained counts as an average one.
-            goal: Floats = np.array([full.get(seed, mean) for seed in seeds])
+            goal: Float64Array = np.array([full.get(seed, mean) for seed in seeds])
             pair = of_seeds(curves, arm, seeds), of_seeds(curves, reference, seeds)
             for share in rules.shares:
                 found[currency, share, arm] = savings(

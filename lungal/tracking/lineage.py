@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from lungal.data.digests import sha256_of
+
 
 def git_tags(root: Path) -> dict[str, str]:
     """Return MLflow's git tags of the commit that is checked out; {} outside of a repository."""
@@ -43,8 +45,7 @@ def dvc_hashes(lock: Path) -> dict[str, str]:
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     digest = hashlib.sha256()
     for file_path in sorted(inner for inner in path.rglob("*") if inner.is_file()):
         digest.update(f"{file_path.relative_to(path).as_posix()}\0".encode())

@@ -23,12 +23,13 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
+from lungal.data.digests import hash_json
 from lungal.data.files import whole_file
 from lungal.errors import ServerError
 from lungal.params import TrainParams, TuneParams
 from lungal.tuning.space import baseline, change
 from lungal.tuning.winner import Winner
-from lungal.tuning.worker import BASELINE, OBJECTIVE, Fit, Record, Worker, finished, hash_of
+from lungal.tuning.worker import BASELINE, OBJECTIVE, Fit, Record, Worker, finished
 
 STARTUP_TRIALS = 2
 """Trials that are never pruned: a median of less says nothing."""
@@ -66,7 +67,7 @@ def study_name(train: TrainParams, tune: TuneParams, data: str) -> str:
         data: hash of the records, of the model and its initial weights, and of the code.
     """
     settings = tune.model_dump(mode="json", exclude={"trials", "storage", "heartbeat_seconds"})
-    return f"lungal-{hash_of([data, train.model_dump(mode='json'), settings, OBJECTIVE])}"
+    return f"lungal-{hash_json([data, train.model_dump(mode='json'), settings, OBJECTIVE])}"
 
 
 def search(
@@ -185,7 +186,7 @@ class SeededByNumber(optuna.samplers.BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Take fresh dice."""
-        seed = int(hash_of([self._seed, trial.number]), 16) % 2**32
+        seed = int(hash_json([self._seed, trial.number]), 16) % 2**32
         self._tpe = optuna.samplers.TPESampler(seed=seed)
         self._tpe.before_trial(study, trial)
 

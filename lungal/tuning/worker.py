@@ -1,7 +1,5 @@
 """A worker: one process's part in a study, alone or beside others."""
 
-import hashlib
-import json
 import math
 import shutil
 import time
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from lungal.data.digests import hash_json
 from lungal.data.files import alone
 from lungal.errors import DetectorError, DivergedError
 from lungal.params import TrainParams, TuneParams
@@ -92,7 +91,7 @@ class Worker:
         self._turn.close()  # it is ours: the next worker may ask
         params = shorten(suggest(trial, self._train, self._tune.space), self._tune)
         # Another study may have left a training with these parameters: of other code, or weights.
-        key = hash_of([self._study.study_name, trial.params])
+        key = hash_json([self._study.study_name, trial.params])
         recorder = self._record(trial.number, key, trial.params)
         state = "FAIL"
         try:
@@ -161,11 +160,6 @@ class Worker:
             age = (now - (trial.datetime_start or now)).total_seconds()
             if BEATS not in trial.user_attrs and age > 2 * self._tune.heartbeat_seconds:
                 self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-def hash_of(value: object) -> str:
-    """Return 16 hexadecimal digits that stand for a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _number(value: float) -> float:

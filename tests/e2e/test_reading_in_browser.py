@@ -44,7 +44,7 @@ from lungal.records import (
     class_index,
 )
 from lungal.rounds.pull import Film, PullReport, pull
-from lungal.rounds.queue import Drawing, queue
+from lungal.rounds.queue import queue
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.slow]
 
@@ -89,7 +89,8 @@ class Campaign:
             self.store.films,
             self.store,
             asked=self.folder / "queue.jsonl",
-            drawing=Drawing(threshold=0.1, most=10),
+            draw_threshold=0.1,
+            max_boxes=10,
             log=self.log(),
         )
 

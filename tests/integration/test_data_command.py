@@ -5,7 +5,8 @@ import pytest
 from nih_folder import film_id, lay_out, mass
 
 from lungal.cli import main
-from lungal.data.sources.checksums import sha256_of, write_sums
+from lungal.data.digests import sha256_of
+from lungal.data.sources.checksums import write_sums
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

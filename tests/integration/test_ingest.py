@@ -11,10 +11,11 @@ import yaml
 from nih_folder import SIDE, film_id, film_pixels, lay_out
 from PIL import Image
 
+from lungal.data.digests import sha256_of
 from lungal.data.encoded import is_plain
 from lungal.data.images import decode, encode_jpeg, encode_png, read_pixels
 from lungal.data.manifest import read_manifest, read_truth
-from lungal.data.sources.checksums import sha256_of, write_sums
+from lungal.data.sources.checksums import write_sums
 from lungal.data.sources.intake import take_in
 from lungal.data.sources.nih import read_nih
 from lungal.params import Params, SubsetParams, load_params

@@ -26,7 +26,7 @@ from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.server import LocalServer
 from lungal.data.asked import read_asked
 from lungal.records import Task
-from lungal.rounds.queue import Drawing, queue
+from lungal.rounds.queue import queue
 from lungal.testing import make_detections, make_task
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.slow]
@@ -62,8 +62,7 @@ def selection(films: Films, *, round_: int = 1, version: str = "r1-0a1b2c3d") ->
 
 def run(store: LabelStudio, films: Films, asked: Path, rows: pd.DataFrame) -> int:
     seen = [make_detections(name, 2) for name in films]
-    drawing = Drawing(0.1, 10)
-    return queue(rows, seen, films, store, asked=asked, drawing=drawing).new
+    return queue(rows, seen, films, store, asked=asked, draw_threshold=0.1, max_boxes=10).new
 
 
 def die() -> None:

@@ -115,9 +115,9 @@ def test_the_hash_is_of_what_the_strategy_asks_and_of_nothing_else(labels):
 
     def counts(path, **changes):
         params = SelectParams(**changes)
-        before = select.hash_of(*select.chosen_from(params))
+        before = select.hash_files(*select.chosen_from(params))
         path.write_bytes(path.read_bytes() + b" ")
-        return before != select.hash_of(*select.chosen_from(params))
+        return before != select.hash_files(*select.chosen_from(params))
 
     assert counts(crossfit)
     assert not counts(val)

@@ -15,8 +15,9 @@ from kagglesdk import kaggle_env
 from typer.testing import CliRunner
 
 from lungal.cli import data as cli
+from lungal.data.digests import sha256_of
 from lungal.data.images import encode_png
-from lungal.data.sources.checksums import FILE_NAME, append_sum, find_changed, read_sums, sha256_of
+from lungal.data.sources.checksums import FILE_NAME, append_sum, find_changed, read_sums
 from lungal.data.sources.fetch import Fetched, fetch_nih, remote_name
 from lungal.data.sources.kaggle import ATTEMPTS, KaggleDataset
 from lungal.data.sources.nih import read_nih

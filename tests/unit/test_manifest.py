@@ -100,6 +100,15 @@ def test_missing_and_damaged_tables_name_the_stage(tmp_path: Path) -> None:
         read_table(tmp_path / "manifest.parquet", "split")
 
 
+def test_a_table_that_is_damaged_inside_names_its_stage_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    write_table(path, pd.DataFrame({"film": ["a"] * 99}), pa.schema([("film", pa.string())]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8] + b"damaged!" + whole[16:])
+    with pytest.raises(StageOrderError, match=r"^.* is damaged \(.*dvc repro -f split$"):
+        read_table(path, "split")
+
+
 numbers = st.floats(0, 1024, width=32)
 boxes = st.builds(LabelledBox, st.sampled_from(["Mass", "Nodule"]), *[numbers] * 4)
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from lungal.data.initial import choose_initial
 from lungal.data.sources.box_file import read_box_file
 from lungal.data.sources.entries import parse_age, parse_findings, read_entries, read_lists
 from lungal.data.sources.nih import Labels, choose, find_images, read_labels, read_nih
 from lungal.data.sources.survey import Film, Survey
 from lungal.errors import LeakError, SourceError
-from lungal.params import SubsetParams
+from lungal.params import LabelParams, SubsetParams
 from lungal.records import LabelledBox
 
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
@@ -226,6 +227,19 @@ def test_the_draw_is_seeded_and_hardly_moved_by_other_films(tmp_path: Path) -> N
     assert draw(0, free) != draw(1, free)
     kept = draw(0, free)
     assert draw(0, [name for name in free if name in kept or name > "00000030"]) == kept
+
+
+def test_the_initial_set_holds_as_many_empty_films_as_there_are_among_those_drawn(
+    tmp_path: Path,
+) -> None:
+    empty = {f"{number:08d}_000" for number in range(5000)}
+    boxed = [f"{number:08d}_000" for number in range(5000, 5600)]
+    boxes = read_box_file(box_file(tmp_path, *(f"{name}.png,Mass,1,1,9,9" for name in boxed)))
+    taken = choose(Labels(boxes, {}, frozenset(empty)), SubsetParams(), [*empty, *boxed])
+    truth = {name: boxes.boxes.get(name, ()) for name in taken}
+    initial = choose_initial(taken, truth, LabelParams())
+    assert len(empty & set(taken)) / len(taken) == 0.25
+    assert 0.15 < len(empty & initial) / len(initial) < 0.35
 
 
 def test_images_are_found_in_nested_folders_of_any_format(tmp_path: Path) -> None:

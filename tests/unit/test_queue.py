@@ -12,7 +12,7 @@ from lungal.data.asked import read_asked
 from lungal.data.images import encode_png
 from lungal.errors import ImageError, SelectionError, ServerError, StageOrderError
 from lungal.records import CLASSES, Annotation, Detections, LabelledBox, SeenBox, Task
-from lungal.rounds.queue import Drawing, QueueReport, prior_films, queue, read_selection
+from lungal.rounds.queue import QueueReport, prior_films, queue, read_selection
 from lungal.testing import MemoryStore, make_detections, make_film
 
 NAMES = [f"0000000{n}_000" for n in (1, 2, 3)]
@@ -60,7 +60,8 @@ def run(selection, detections, films, tmp_path):
             "detections": detections,
             "films": films,
             "asked": tmp_path / "queue.jsonl",
-            "drawing": Drawing(0.5, 3),
+            "draw_threshold": 0.5,
+            "max_boxes": 3,
             "now": NOW,
         }
         return queue(store=store, **(given | changes))
@@ -135,7 +136,7 @@ class TestTasks:
         before = (tmp_path / "queue.jsonl").read_bytes()
         other = selection.assign(blind=[True, False, True], readers=[1, 2, 3], role="reread")
         store = MemoryStore()
-        run(store, selection=other, drawing=Drawing(0.0, 9))
+        run(store, selection=other, draw_threshold=0.0, max_boxes=9)
         assert (tmp_path / "queue.jsonl").read_bytes() == before
         asked = {line.image_id: line for line in read_asked(tmp_path / "queue.jsonl")}
         for task in store.unread():

@@ -7,23 +7,17 @@ import pytest
 from hypothesis import given
 from made_up_readings import FEW, box, box_lists, quick
 
-from lungal.boxes import as_boxes
 from lungal.boxes import iou as overlap
 from lungal.reading.pairing import pair
-from lungal.records import class_index
-
-
-def arrays(boxes):
-    labels = np.array([class_index(b.label) for b in boxes], np.int32)
-    return as_boxes([b.xyxy for b in boxes]), labels
+from lungal.records import to_arrays
 
 
 def pairs(a, b, iou=0.4):
-    return pair(*arrays(a), *arrays(b), iou)
+    return pair(*to_arrays(a), *to_arrays(b), iou)
 
 
 def fitting(a, b, iou):
-    overlaps = overlap(arrays(a)[0], arrays(b)[0])
+    overlaps = overlap(to_arrays(a)[0], to_arrays(b)[0])
     return {
         (i, j): float(overlaps[i, j])
         for i in range(len(a))

@@ -41,8 +41,7 @@ def test_detect_names_the_file_that_it_skips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def detect(images):
-        nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
-        return [Detections(film.image_id, *nothing) for film in images]
+        return [Detections.nothing(film.image_id) for film in images]
 
     detector = SimpleNamespace(detect=detect, classes=(), model_version="r1")
     infer = SimpleNamespace(load_detector=lambda *_: detector)

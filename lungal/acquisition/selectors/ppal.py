@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from lungal.acquisition.pool import Choice, Pool, as_choices, need_embeddings
 from lungal.acquisition.selectors.topk import best_first, one_a_patient
 from lungal.acquisition.selectors.unit import unit_rows
-from lungal.boxes import FloatArray
+from lungal.boxes import Float64Array, FloatArray
 
 FARTHEST = 2.0
 """Distance to a film that does not show the class: that of opposite embeddings."""
-
-Distances = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def candidates_of(pool: Pool, count: int, *, alone: bool) -> list[int]:
     return list(islice(one_a_patient(ordered, pool) if alone else ordered, count))
 
 
-def conditioned_distances(embeddings: FloatArray, class_scores: FloatArray) -> Distances:
+def conditioned_distances(embeddings: FloatArray, class_scores: FloatArray) -> Float64Array:
     """Return the (N, N) distances in [0, 2] of films, conditioned on the classes they show.
 
     Args:
@@ -93,7 +91,7 @@ def conditioned_distances(embeddings: FloatArray, class_scores: FloatArray) -> D
     return np.asarray((towards + towards.T) / 2)
 
 
-def k_medoids(distances: Distances, count: int) -> tuple[list[int], list[int]]:
+def k_medoids(distances: Float64Array, count: int) -> tuple[list[int], list[int]]:
     """Return the medoids of `count` clusters and the clusters' sizes.
 
     Each step lowers the sum of the distances to the medoids or ends the search, so that it ends.
@@ -116,7 +114,7 @@ def k_medoids(distances: Distances, count: int) -> tuple[list[int], list[int]]:
         medoids = moved
 
 
-def _spread(distances: Distances, count: int) -> list[int]:
+def _spread(distances: Float64Array, count: int) -> list[int]:
     chosen = [0]
     left = distances[0].copy()
     while len(chosen) < count:
@@ -126,13 +124,13 @@ def _spread(distances: Distances, count: int) -> list[int]:
     return chosen
 
 
-def _assign(distances: Distances, medoids: Sequence[int]) -> NDArray[np.int64]:
+def _assign(distances: Float64Array, medoids: Sequence[int]) -> NDArray[np.int64]:
     nearest = distances[:, medoids].argmin(axis=1)
     nearest[list(medoids)] = np.arange(len(medoids))  # a twin of a medoid would empty its cluster
     return np.asarray(nearest, np.int64)
 
 
-def _centre(distances: Distances, cluster: NDArray[np.int64], medoid: int) -> int:
+def _centre(distances: Float64Array, cluster: NDArray[np.int64], medoid: int) -> int:
     sums = distances[np.ix_(cluster, cluster)].sum(axis=1)
     best = int(sums.argmin())
     # Rounding must not send two equally good films round and round.

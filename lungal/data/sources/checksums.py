@@ -1,21 +1,15 @@
 """SHA256SUMS: what a downloaded folder held when it arrived; `sha256sum -c` reads it too."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.data.sources.csv_file import read_text
 
 FILE_NAME = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_sums(root: Path) -> dict[str, str]:

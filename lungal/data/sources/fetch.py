@@ -12,9 +12,10 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Protocol
 
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.data.images import read_pixels
-from lungal.data.sources.checksums import append_sum, read_sums, sha256_of, write_sums
+from lungal.data.sources.checksums import append_sum, read_sums, write_sums
 from lungal.data.sources.csv_file import BOXES, ENTRIES, TEST, TRAIN_VAL, find_csv
 from lungal.data.sources.nih import choose, read_labels, walk_images
 from lungal.errors import ImageError, ServerError

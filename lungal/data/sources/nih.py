@@ -144,7 +144,9 @@ def choose(labels: Labels, subset: SubsetParams, present: Iterable[str]) -> list
 
 
 def _lot(seed: int, image_id: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{image_id}".encode()).digest()
+    # Salted with its purpose: the initial set is ranked by a hash too, and by the same one it would
+    # consist of the films drawn here, which have the smallest hashes of all.
+    return hashlib.sha256(f"subset:{seed}:{image_id}".encode()).digest()
 
 
 def walk_images(root: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ Coordinates are shares of the side of the square that a film is padded to, x and
 import numpy as np
 from numpy.typing import NDArray
 
+from lungal.boxes import FloatArray
 from lungal.records import CLASSES, GroundTruth
 
 CORE = 0.5
@@ -15,16 +16,14 @@ CORE = 0.5
 FCOS's centre sampling (Tian, Shen, Chen & He 2022), with a share in the place of a stride.
 """
 
-Floats = NDArray[np.float32]
 
-
-def centres(grid: int) -> Floats:
+def centres(grid: int) -> FloatArray:
     """Return the (G * G, 2) centre of each cell, x and y in (0, 1), row by row."""
     at = (np.arange(grid, dtype=np.float32) + 0.5) / grid
     return np.stack([np.tile(at, grid), np.repeat(at, grid)], axis=1)
 
 
-def aim(truth: GroundTruth, side: float, grid: int) -> tuple[Floats, Floats, Floats]:
+def aim(truth: GroundTruth, side: float, grid: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return what the cells of a film should say.
 
     Args:
@@ -60,7 +59,7 @@ def aim(truth: GroundTruth, side: float, grid: int) -> tuple[Floats, Floats, Flo
     return hits, weights, reach
 
 
-def boxes_of(cells: NDArray[np.intp], reach: Floats, grid: int) -> Floats:
+def boxes_of(cells: NDArray[np.intp], reach: FloatArray, grid: int) -> FloatArray:
     """Return the (N, 4) boxes, xyxy, of N cells that reach so far (N, 4); inverse of `aim`."""
     at = centres(grid)[cells]
     edges = np.exp(reach)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lungal.boxes import FloatArray
 from lungal.detectors.proxy.cells import aim, centres
 from lungal.params import ProxyParams
 from lungal.records import CLASSES, GroundTruth
@@ -19,22 +20,20 @@ PRIOR = -4.6
 DECAYS = (0.9, 0.999)
 TINY = 1e-8
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """Linear maps of D features: `score` (D, C) to logits, `reach` (D, C, 4) to log distances."""
 
-    score: Floats
-    reach: Floats
+    score: FloatArray
+    reach: FloatArray
 
-    def logits(self, features: Floats) -> Floats:
+    def logits(self, features: FloatArray) -> FloatArray:
         """Return (..., C) logits of (..., D) features."""
         return features @ self.score
 
 
-def spread(cells: NDArray[np.float16], film: Floats) -> Floats:
+def spread(cells: NDArray[np.float16], film: FloatArray) -> FloatArray:
     """Return the (G * G, D) float32 features of a film's cells.
 
     The cell's own, the whole film's, and where the cell lies: findings have their places.
@@ -47,7 +46,7 @@ def spread(cells: NDArray[np.float16], film: Floats) -> Floats:
 
 
 def fit_head(
-    features: Sequence[Floats],
+    features: Sequence[FloatArray],
     truths: Sequence[GroundTruth],
     sides: Sequence[float],
     params: ProxyParams,
@@ -97,11 +96,11 @@ def _batches(films: int, params: ProxyParams, seed: int) -> Iterator[NDArray[np.
 
 
 def _slope(
-    score: Floats,
-    features: Sequence[Floats],
-    aims: Sequence[tuple[Floats, Floats, Floats]],
+    score: FloatArray,
+    features: Sequence[FloatArray],
+    aims: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
     batch: NDArray[np.intp],
-) -> Floats:
+) -> FloatArray:
     slope = np.zeros_like(score)
     for film in batch:
         hits, weights, _ = aims[film]
@@ -111,7 +110,9 @@ def _slope(
     return slope / np.float32(len(batch) * len(features[0]))
 
 
-def _fit_reach(features: Sequence[Floats], aims: Sequence[tuple[Floats, Floats, Floats]]) -> Floats:
+def _fit_reach(
+    features: Sequence[FloatArray], aims: Sequence[tuple[FloatArray, FloatArray, FloatArray]]
+) -> FloatArray:
     width = features[0].shape[1]
     reach = np.zeros((width, len(CLASSES), 4), np.float32)
     for label in range(len(CLASSES)):

@@ -1,7 +1,5 @@
 """The proxy as a `Learner` of simulated campaigns."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lungal.boxes import FloatArray, area, clip, iou
+from lungal.data.digests import hash_json
 from lungal.detectors.proxy.cells import boxes_of
 from lungal.detectors.proxy.head import Head, fit_head, spread
 from lungal.detectors.proxy.shelf import Shelf, fill_shelf, open_shelf, shelf_name
@@ -57,7 +56,7 @@ class ProxyLearner:
             self.params.model_dump(mode="json", exclude={"initial_weights"}),
             self.detect.model_dump(mode="json", exclude={"fused"}),
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return hash_json(parts)
 
     def prepare(self, views: Sequence[ViewName], on_film: OnFilm) -> None:
         """Compute the features of all films, and of views of them, that are not there yet.

@@ -1,6 +1,5 @@
 """Features of films, computed once and read by many processes: cells of a grid, and whole films."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lungal.boxes import FloatArray
+from lungal.data.digests import hash_json
 from lungal.data.files import whole_folder
 from lungal.data.films import read_films
 from lungal.data.images import prepare
@@ -23,8 +24,6 @@ SAMPLE = 200
 
 LEAST_VARIANCE = 1e-6
 """Of a component, over that of the first: below is rounding, not to be blown up."""
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +39,14 @@ class Shelf:
 
     rows: Mapping[str, int]
     cells: NDArray[np.float16]
-    films: Floats
+    films: FloatArray
     sizes: NDArray[np.int32]
 
 
 def shelf_name(content: str, params: ProxyParams, view: ViewName | None) -> str:
     """Return the name of a shelf: a hash of all that its features depend on."""
     backbone = Backbone(params.initial_weights, params.input_size)
-    parts = json.dumps([content, backbone.key, params.components, view])
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    return hash_json([content, backbone.key, params.components, view])
 
 
 def fill_shelf(
@@ -125,11 +123,11 @@ def _seen(image: Image, view: ViewName | None) -> Image:
     return image if view is None else VIEWS[view].see(image)
 
 
-def _learn_components(sample: Sequence[Maps], count: int) -> tuple[Floats, Floats]:
+def _learn_components(sample: Sequence[Maps], count: int) -> tuple[FloatArray, FloatArray]:
     return tuple(_principal([maps[which] for maps in sample], count) for which in (0, 1))  # type: ignore[return-value]
 
 
-def _principal(maps: Iterable[Floats], count: int) -> Floats:
+def _principal(maps: Iterable[FloatArray], count: int) -> FloatArray:
     """Return a (D + 1, count) map: whitening by the strongest principal components, mean last."""
     rows = np.concatenate([each.reshape(-1, each.shape[-1]) for each in maps]).astype(np.float64)
     mean = rows.mean(axis=0)
@@ -142,7 +140,7 @@ def _principal(maps: Iterable[Floats], count: int) -> Floats:
     return np.vstack([strongest, -mean @ strongest]).astype(np.float32)
 
 
-def _project(maps: Maps, fine: Floats, coarse: Floats) -> tuple[Floats, Floats]:
+def _project(maps: Maps, fine: FloatArray, coarse: FloatArray) -> tuple[FloatArray, FloatArray]:
     near = maps[0] @ fine[:-1] + fine[-1]
     far = maps[1] @ coarse[:-1] + coarse[-1]
     wide = far.repeat(2, axis=0).repeat(2, axis=1)

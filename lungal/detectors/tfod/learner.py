@@ -1,12 +1,11 @@
 """The OD API's trainer as a `Learner` of simulated campaigns."""
 
 import functools
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lungal.data.digests import hash_json
 from lungal.data.films import read_films
 from lungal.data.images import read_pixels
 from lungal.data.tfrecords import shuffled, write_records
@@ -61,7 +60,7 @@ class TfodLearner:
         ]
         if could_stop_early:  # as such trainings once did
             parts.append("all steps")
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return hash_json(parts)
 
     def learn(
         self,

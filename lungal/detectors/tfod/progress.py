@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.errors import DetectorError
 from lungal.params import ModelParams, TrainParams
@@ -162,6 +163,5 @@ def training_key(train: Path, val: Path, model: ModelParams, params: TrainParams
     for folder in (train, val):
         for shard in sorted(folder.glob("*.tfrecord")):
             digest.update(shard.name.encode())
-            with shard.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(sha256_of(shard)))
     return digest.hexdigest()[:16]

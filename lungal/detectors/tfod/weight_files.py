@@ -9,6 +9,7 @@ from urllib.parse import urlparse
 
 import httpx
 
+from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file, whole_folder
 from lungal.errors import DetectorError
 
@@ -57,9 +58,8 @@ def unpack(path: Path) -> Path:
     """
     if not path.name.endswith((".tar.gz", ".tgz")):
         return path
-    with path.open("rb") as archived:
-        content = hashlib.file_digest(archived, "sha256").hexdigest()[:16]
-    folder = path.with_name(f"{path.name}.{content}.d")  # another archive may come by this name
+    content = sha256_of(path)[:16]  # another archive may come by this name
+    folder = path.with_name(f"{path.name}.{content}.d")
     if not folder.exists():
         try:
             with whole_folder(folder) as part, tarfile.open(path) as archive:
@@ -106,8 +106,7 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
 
 
 def _check(path: Path, sha256: str, name: str | None = None) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != sha256.lower():
         raise DetectorError(
             f"model.initial_weights: {name or path} has SHA-256 {found}, expected {sha256}"

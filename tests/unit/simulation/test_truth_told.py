@@ -83,6 +83,7 @@ def test_a_film_takes_a_look_a_glance_at_each_box_shown_and_the_drawing_of_what_
         (2, 1, [right, wrong]),
         (1, 1, [right, faint]),  # too faint to be drawn beforehand
         (2, 1, [right, wrong, (BOX, 0.4, NODULE)]),  # no more than two are
+        (2, 1, [(BOX, 0.4, NODULE), (BOX, 0.4, MASS), wrong, right]),  # the surest two
         (2, 0, [right, (FAR, 0.5, NODULE)]),
     ]:
         expected = pace * (LOOK_SECONDS + shown * GLANCE_SECONDS + drawn * BOX_SECONDS)
