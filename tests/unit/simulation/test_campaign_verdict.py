@@ -160,6 +160,24 @@ def test_without_a_full_label_detector_there_are_no_savings(played):
     assert "learns faster" in headline(verdict)
 
 
+def test_an_arm_that_passes_the_score_of_all_labels_shows_it_to_be_no_ceiling(played, verdict):
+    assert not any("no ceiling" in note for note in verdict.notes)
+    points = [replace(p, score=0.48) if p.arm == FULL else p for p in played[0]]
+    told = [note for note in judge(points).notes if "no ceiling" in note]
+    assert len(told) == 1
+    assert told[0].startswith("Better than with all labels, mean of the seeds: ")
+    passed = [arm for arm in SPEEDS if arm in told[0]]
+    assert passed == ["claspd", "oracle"]
+
+
+def test_an_arm_is_held_against_all_labels_of_its_own_seeds(played):
+    points = [replace(p, score=0.9) if (p.arm, p.seed) == (FULL, 0) else p for p in played[0]]
+    points = [replace(p, score=0.4) if (p.arm, p.seed) == (FULL, 4) else p for p in points]
+    alone = [p for p in points if p.arm != "claspd" or p.seed == 4]
+    assert not any("no ceiling" in note for note in judge(points).notes)
+    assert any("the seeds: claspd. " in note for note in judge(alone).notes)
+
+
 def test_unequal_rounds_and_seeds_are_told(played):
     points = [p for p in played[0] if (p.arm, p.round) != ("ppal", 6)]
     points = [p for p in points if (p.arm, p.seed) != ("claspd", 4)]
