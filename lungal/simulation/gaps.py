@@ -8,7 +8,11 @@ from lungal.simulation.curves import Curves, mean_curve
 
 
 def notes(
-    curves: Curves, reference: str | None, references: Sequence[str], full: Mapping[int, float]
+    curves: Curves,
+    reference: str | None,
+    references: Sequence[str],
+    full: Mapping[int, float],
+    unchecked: Sequence[str],
 ) -> list[str]:
     """Say in sentences what cannot be told, or only with less ground.
 
@@ -17,6 +21,7 @@ def notes(
         reference: what they are compared with; None: nothing.
         references: what they were to be compared with, the first of these that was played.
         full: seed to full-label score.
+        unchecked: controls that were not played, or not with what they are held against.
     """
     seeds = sorted({seed for of_arm in curves.values() for seed in of_arm})
     found = []
@@ -27,6 +32,11 @@ def notes(
         found.append(f"{references[0]} was not played: savings are against {reference}.")
     if len(seeds) == 1:
         found.append("One seed: there is no interval and no p value, and nothing can be shown.")
+    if unchecked:
+        found.append(
+            f"Controls that were not played, or not with their reference: {', '.join(unchecked)}. "
+            "Whether this campaign can tell good choices from bad was not checked."
+        )
     if not full:
         found.append("No detector was trained on all labels: savings cannot be told.")
     elif missing := [str(seed) for seed in seeds if seed not in full]:

@@ -87,6 +87,11 @@ def test_the_proxy_is_named_as_what_it_is(text, played):
     )
 
 
+def test_controls_that_were_not_played_are_said_to_be_missing(text):
+    assert text.count("<b>not played</b>") == 2
+    assert "Controls that were not played, or not with their reference: shuffled, oracle." in text
+
+
 def test_the_same_campaign_is_the_same_page(text, played):
     with mpl.rc_context({"font.size": 20, "savefig.dpi": 33}):
         assert render(judge(played[0]), *played, {EVIL: SHEET}, **HOW) == text

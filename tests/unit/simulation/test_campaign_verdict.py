@@ -54,6 +54,28 @@ def test_a_control_that_fails_says_so():
     assert oracle.reason == "oracle should beat random: it does not"
 
 
+def test_a_control_that_was_not_played_is_told_from_one_that_cannot_be_told():
+    speeds = {arm: SPEEDS[arm] for arm in ("stratified_random", "random", "claspd", "shuffled")}
+    verdict = judge(campaign(speeds)[0])
+    shuffled, oracle = verdict.checks
+    assert (shuffled.passed, shuffled.missing) == (True, ())
+    assert (oracle.passed, oracle.missing) == (None, ("oracle",))
+    assert oracle.reason == "oracle should beat random: oracle was not played"
+    (note,) = (note for note in verdict.notes if "not checked" in note)
+    assert note.startswith("Controls that were not played, or not with their reference: oracle. ")
+    few = judge(campaign(seeds=1)[0])
+    assert [check.reason.rpartition(": ")[2] for check in few.checks] == ["that cannot be told"] * 2
+    assert not any("not checked" in note for note in few.notes)
+
+
+def test_a_control_without_its_reference_was_not_checked():
+    verdict = judge(campaign({"stratified_random": 1.0, "oracle": 2.5})[0])
+    shuffled, oracle = verdict.checks
+    assert oracle.reason.endswith("random was not played")
+    assert shuffled.reason.endswith("shuffled and random were not played")
+    assert any("reference: shuffled, oracle. " in note for note in verdict.notes)
+
+
 def test_arms_that_are_alike_are_not_shown_to_save():
     points, _ = campaign({"stratified_random": 1.0, "ppal": 1.0, "claspd": 1.0}, noise=0.01)
     verdict = judge(points)
