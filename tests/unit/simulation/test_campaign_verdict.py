@@ -140,6 +140,32 @@ def test_the_surer_of_two_arms_is_named_where_the_better_one_is_chance():
     assert "although ppal learns faster" in headline(verdict)
 
 
+def test_an_arm_that_is_surely_slower_is_named_beside_one_that_saves(played):
+    points, _ = campaign({"stratified_random": 1.0, "claspd": 1.7, "least_confidence": 0.6})
+    verdict = judge(points)
+    assert verdict.shown == ("claspd",)
+    one = verdict.comparison("least_confidence")
+    assert one.p_holm < 0.05
+    (said,) = remarks(verdict)
+    minus = "\N{MINUS SIGN}"
+    assert said.startswith(
+        f"least_confidence learns more slowly than stratified_random: {minus}0.0"
+    )
+    assert "after Holm" in said
+
+
+def test_an_arm_that_may_be_slower_by_chance_is_not_named():
+    points, _ = campaign({"stratified_random": 1.0, "ppal": 1.0}, noise=0.001)
+    loud = [
+        replace(p, score=p.score + 0.02 * (p.seed - 2.5)) if p.arm == "ppal" and p.round else p
+        for p in points
+    ]
+    verdict = judge(loud)
+    assert verdict.comparison("ppal").difference < 0
+    assert remarks(verdict) == []
+    assert remarks(judge(campaign({"stratified_random": 1.0, "ppal": 0.5}, seeds=1)[0])) == []
+
+
 def test_of_two_that_learn_faster_the_surer_is_named_first():
     rows = campaign({"stratified_random": 1.0, "ppal": 1.3, "claspd": 1.3}, noise=0.001)[0]
     loud = [
