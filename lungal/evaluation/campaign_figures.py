@@ -25,11 +25,12 @@ PANELS = {"films": "films", "boxes": "boxes", "seconds": "reading time"}
 def savings(table: pd.DataFrame, share: float) -> Figure:
     """Draw what each arm saves with its interval, a panel per currency.
 
-    A whole dot is a number; a triangle points to where the number lies beyond what was measured.
-    An arrow is an interval without an end.
+    A whole dot is a number; an open triangle points to where the number lies beyond what was
+    measured. What lies beyond the axis is spelled beside a triangle at its edge, and what is no
+    number is spelled alone. An arrow is an interval that goes on.
 
     Args:
-        table: columns currency, share, arm, saving_from, saving_to, low, high.
+        table: columns currency, share, arm, saving (in words), saving_from, saving_to, low, high.
         share: of the full-label score, the one drawn.
     """
     mine = table[np.isclose(table["share"].astype(float), share)]
@@ -156,22 +157,26 @@ def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
         if name not in rows.index:
             continue
         low, high, start, end = (float(value) for value in bounds[place])
-        colour = COLOURS[0] if low > 0 else COLOURS[1] if high < 0 else GREY
-        if low < left and high >= 1 and start < left and end >= 1:
-            axes.annotate("not reached", (0.02, place), va="center", fontsize=7.5, color="#555555")
+        said = str(rows.loc[name, "saving"])
+        if start == -np.inf and end >= 1:
+            axes.annotate(said, (0.02, place), va="center", fontsize=7.5, color="#555555")
             continue
+        colour = COLOURS[0] if low > 0 else COLOURS[1] if high < 0 else GREY
         if not np.isnan(low):
             axes.hlines(place, max(low, left), min(high, right), color=colour, lw=2.2)
             if low < left:
                 axes.plot([left + 0.02], [place], "<", color=colour, ms=6)
             if high >= 1:
                 axes.plot([right - 0.02], [place], ">", color=colour, ms=6)
-        if start == end and left <= start:
-            axes.plot([start], [place], "o", color=colour, ms=6, mec="white")
-        elif start > -np.inf:
-            axes.plot([max(start, left)], [place], ">", color="white", ms=6, mec=colour, mew=1.4)
-        elif end < 1:
-            axes.plot([max(end, left)], [place], "<", color="white", ms=6, mec=colour, mew=1.4)
+        nearest = start if start > -np.inf else end
+        fill, edge = (colour, "white") if start == end else ("white", colour)
+        marker = "o" if start == end else ">" if start > -np.inf else "<"
+        if nearest < left:
+            nearest, marker, edge = left + 0.02, "<", colour
+            axes.annotate(
+                said, (left, place), xytext=(11, 3), textcoords="offset points", fontsize=7.5
+            )
+        axes.plot([nearest], [place], marker, color=fill, ms=6, mec=edge, mew=1.2)
 
 
 def _total(table: pd.DataFrame) -> float:

@@ -7,12 +7,14 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from made_up_campaigns import SPEEDS, campaign, point
 
 from lungal.evaluation import campaign_figures, curve_figures, figures
 from lungal.records import CLASSES
 from lungal.simulation.page import render
+from lungal.simulation.savings import Range, describe
 from lungal.simulation.tables import class_table
 from lungal.simulation.verdict import judge
 
@@ -106,6 +108,36 @@ def test_pages_of_campaigns_that_show_nothing():
     assert "Nothing can be concluded from one seed" in text
     assert "too few to fit" in text
     assert "nan" not in re.sub('base64,[^"]*', "", text)
+
+
+def drawn_savings(**rows):
+    """The words and the markers at the left edge of the first panel; arms by what they save."""
+    words = {arm: describe(Range(*ends)) for arm, ends in rows.items()}
+    table = pd.DataFrame(
+        [("films", 0.9, arm, words[arm], *ends, *ends) for arm, ends in rows.items()],
+        columns=["currency", "share", "arm", "saving", "saving_from", "saving_to", "low", "high"],
+    ).replace({"saving": {"not reached": "reached at the start"}})
+    axes = campaign_figures.savings(table, 0.9).axes[0]
+    left = axes.get_xlim()[0]
+    edge = [
+        (line.get_marker(), round(float(line.get_ydata()[0])))
+        for line in axes.lines
+        if line.get_marker() in "<>o" and line.get_xdata()[0] < left + 0.1
+    ]
+    return [text.get_text() for text in axes.texts], edge
+
+
+def test_what_is_lost_beyond_the_axis_is_spelled_and_points_there():
+    words, edge = drawn_savings(slow=(-2.0, -2.0), least=(-1.9, 1.0), most=(-float("inf"), -1.8))
+    minus = "\N{MINUS SIGN}"
+    assert words == [f"{minus}200 %", f">= {minus}190 %", f"<= {minus}180 %"]
+    assert {marker for marker, _ in edge} == {"<"}
+    assert {place for _, place in edge} == {0, 1, 2}
+    assert drawn_savings(near=(-0.5, -0.5))[0] == []
+
+
+def test_what_is_no_number_is_drawn_in_the_table_s_words():
+    assert drawn_savings(both=(-float("inf"), 1.0)) == (["reached at the start"], [])
 
 
 def test_twelve_arms_have_twelve_looks():
