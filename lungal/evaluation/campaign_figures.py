@@ -1,6 +1,6 @@
 """Pictures of what a simulated campaign chose and saved, drawn as `figures` draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 MARKERS = "os^DvP*X"
 GREY = "#8A8A8A"
 REFERENCE = "#222222"
+TOGETHER = ["low_together", "high_together"]
 PANELS = {"films": "films", "boxes": "boxes", "seconds": "reading time"}
 
 
-def savings(table: pd.DataFrame, share: float) -> Figure:
+def savings(table: pd.DataFrame, share: float, coloured: Collection[str]) -> Figure:
     """Draw what each arm saves with its interval, a panel per currency.
 
     A whole dot is a number; an open triangle points to where the number lies beyond what was
@@ -30,8 +31,10 @@ def savings(table: pd.DataFrame, share: float) -> Figure:
     number is spelled alone. An arrow is an interval that goes on.
 
     Args:
-        table: columns currency, share, arm, saving (in words), saving_from, saving_to, low, high.
+        table: columns currency, share, arm, saving (in words), saving_from, saving_to, low, high,
+            low_together, high_together.
         share: of the full-label score, the one drawn.
+        coloured: arms that are coloured where their interval of all at once leaves zero out.
     """
     mine = table[np.isclose(table["share"].astype(float), share)]
     names = names_of(mine["arm"])
@@ -41,7 +44,7 @@ def savings(table: pd.DataFrame, share: float) -> Figure:
         panels = figure.subplots(1, len(PANELS), sharey=True)
         for axes, (currency, title) in zip(panels, PANELS.items(), strict=True):
             rows = mine[mine["currency"] == currency].set_index("arm")
-            _intervals(axes, rows, names)
+            _intervals(axes, rows, names, coloured)
             axes.set_title(title)
         panels[0].set_yticks(range(len(names)), names)
         panels[0].set_ylim(len(names) - 0.4, -0.6)
@@ -142,7 +145,9 @@ def palette(names: Sequence[str], reference: str | None) -> Mapping[str, tuple[s
     return found
 
 
-def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
+def _intervals(
+    axes: Axes, rows: pd.DataFrame, names: Sequence[str], coloured: Collection[str]
+) -> None:
     columns = ["low", "high", "saving_from", "saving_to"]
     bounds = rows[columns].reindex(list(names)).to_numpy(np.float64)
     least = bounds[np.isfinite(bounds)].min(initial=-0.1)
@@ -161,7 +166,7 @@ def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
         if start == -np.inf and end >= 1:
             axes.annotate(said, (0.02, place), va="center", fontsize=7.5, color="#555555")
             continue
-        colour = COLOURS[0] if low > 0 else COLOURS[1] if high < 0 else GREY
+        colour = _mood(*rows.loc[name, TOGETHER]) if name in coloured else GREY
         if not np.isnan(low):
             axes.hlines(place, max(low, left), min(high, right), color=colour, lw=2.2)
             if low < left:
@@ -177,6 +182,10 @@ def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
                 said, (left, place), xytext=(11, 3), textcoords="offset points", fontsize=7.5
             )
         axes.plot([nearest], [place], marker, color=fill, ms=6, mec=edge, mew=1.2)
+
+
+def _mood(low: float, high: float) -> str:
+    return COLOURS[0] if low > 0 else COLOURS[1] if high < 0 else GREY
 
 
 def _total(table: pd.DataFrame) -> float:

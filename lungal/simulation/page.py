@@ -119,7 +119,8 @@ def _savings_row(verdict: Verdict, arm: str) -> dict[str, Any]:
             told = (
                 "" if saved.measured.unknown or math.isnan(low) else wording.interval((low, high))
             )
-            mood = "good" if low > 0 else "bad" if high < 0 else ""
+            sure = arm in verdict.candidates and not saved.measured.unknown
+            mood = _mood(*saved.together) if sure else ""
             amount = wording.amount(saved, currency)
             text = saved.text.replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
             text = text.replace("<=", "\N{LESS-THAN OR EQUAL TO}")
@@ -145,10 +146,14 @@ def _area_row(verdict: Verdict, arm: str) -> dict[str, Any]:
                 "difference": "-" if math.isnan(one.difference) else wording.signed(one.difference),
                 "interval": told,
                 "p": p if corrected or one.unknown else f"{p}*",
-                "mood": "good" if low > 0 else "bad" if high < 0 else "",
+                "mood": _mood(low, high) if one.p_holm <= 1 - verdict.rules.level else "",
             }
         )
     return {"arm": arm, "cells": cells}
+
+
+def _mood(low: float, high: float) -> str:
+    return "good" if low > 0 else "bad" if high < 0 else ""
 
 
 def _number(value: float, digits: int = 3) -> str:

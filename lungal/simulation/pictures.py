@@ -40,7 +40,11 @@ def pictures(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> dict[str, P
     arms = ", ".join(names_of(known["curves"]["arm"]))
     found = {
         "savings": picture(
-            encode_png(campaign_figures.savings(known["savings"], verdict.rules.share)),
+            encode_png(
+                campaign_figures.savings(
+                    known["savings"], verdict.rules.share, coloured=verdict.candidates
+                )
+            ),
             f"Savings of each arm against {name} with intervals; the numbers are in the table",
         ),
         "overview": picture(

@@ -15,7 +15,7 @@ from lungal.evaluation import campaign_figures, curve_figures, figures
 from lungal.records import CLASSES
 from lungal.simulation.page import render
 from lungal.simulation.savings import Range, describe
-from lungal.simulation.tables import class_table
+from lungal.simulation.tables import class_table, savings_table
 from lungal.simulation.verdict import judge
 
 EVIL = '<script>alert("x")</script>'
@@ -110,14 +110,52 @@ def test_pages_of_campaigns_that_show_nothing():
     assert "nan" not in re.sub('base64,[^"]*', "", text)
 
 
+def surely(verdict, arm, together, p_holm):
+    """The verdict with a blue interval of this arm alone, and another of all at once."""
+    sure = {"measured": Range(0.3, 0.3), "interval": (0.1, 0.5), "together": together}
+    saved = {
+        key: replace(one, **sure) if key[2] == arm else one for key, one in verdict.savings.items()
+    }
+    compared = {
+        currency: tuple(
+            replace(one, difference=0.02, interval=(0.01, 0.03), p=0.02, p_holm=p_holm)
+            if one.arm == arm
+            else one
+            for one in rows
+        )
+        for currency, rows in verdict.comparisons.items()
+    }
+    return replace(verdict, savings=saved, comparisons=compared)
+
+
+def test_blue_is_what_holds_after_correction_and_never_a_control_or_chance():
+    played = campaign(seeds=3, rounds=3)
+    verdict = surely(judge(played[0]), "claspd", (0.05, 0.6), 0.04)
+    verdict = surely(verdict, "ppal", (-0.1, 0.6), 0.06)
+    for arm in ("random", "shuffled", "oracle"):
+        verdict = surely(verdict, arm, (0.05, 0.6), float("nan"))
+    text = render(verdict, *played, {}, **HOW)
+    for arm in ("claspd", "ppal", "random", "shuffled", "oracle"):
+        saved, area, _ = re.findall(rf'<tr>\s*<th scope="row">{arm}\b.*?</tr>', text, re.DOTALL)
+        blue = saved.count('class="good'), area.count('class="good')
+        assert blue == ((9, 3) if arm == "claspd" else (0, 0)), arm
+    drawn = campaign_figures.savings(savings_table(verdict), 0.9, coloured=verdict.candidates).axes[
+        0
+    ]
+    colours = {tuple(part.get_color()[0]) for part in drawn.collections}
+    assert len(colours) == 2, "one blue bar, and grey ones"
+
+
 def drawn_savings(**rows):
     """The words and the markers at the left edge of the first panel; arms by what they save."""
+    columns = ["currency", "share", "arm", "saving", "saving_from", "saving_to", "low", "high"]
+    columns += ["low_together", "high_together"]
     words = {arm: describe(Range(*ends)) for arm, ends in rows.items()}
     table = pd.DataFrame(
-        [("films", 0.9, arm, words[arm], *ends, *ends) for arm, ends in rows.items()],
-        columns=["currency", "share", "arm", "saving", "saving_from", "saving_to", "low", "high"],
+        [("films", 0.9, arm, words[arm], *ends, *ends, *ends) for arm, ends in rows.items()],
+        columns=columns,
     ).replace({"saving": {"not reached": "reached at the start"}})
-    axes = campaign_figures.savings(table, 0.9).axes[0]
+    axes = campaign_figures.savings(table, 0.9, coloured=()).axes[0]
     left = axes.get_xlim()[0]
     edge = [
         (line.get_marker(), round(float(line.get_ydata()[0])))
