@@ -90,7 +90,9 @@ def gained(table: pd.DataFrame) -> Figure:
         return figure
 
 
-def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
+def chosen_scores(
+    table: pd.DataFrame, *, reference: str | None, unscored: Collection[str]
+) -> Figure:
     """Draw the scores of the films that were chosen, a panel per arm, a box per round.
 
     Scores of different arms are not of one scale; what can be seen is how they fall as the pool
@@ -99,11 +101,13 @@ def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
     Args:
         table: columns arm, round, score.
         reference: the arm drawn black.
+        unscored: arms that choose by no score, and have no panel.
     """
-    names = names_of(table["arm"])
+    played = names_of(table["arm"])
+    names = [name for name in played if name not in unscored]
     columns = min(4, max(1, len(names)))
     rows = max(1, -(-len(names) // columns))
-    colours = palette(names, reference)
+    colours = palette(played, reference)
     with style():
         figure = Figure(figsize=(WIDTH, 0.5 + 1.9 * rows), dpi=DPI, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False)
@@ -127,7 +131,7 @@ def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
             axes.set_title(names[place])
             axes.grid(visible=True, axis="y")
         if not names:
-            say(panels[0, 0], "no film was chosen")
+            say(panels[0, 0], "no film was chosen by a score")
         figure.supxlabel("round", fontsize=9)
         figure.supylabel("score of the films chosen", fontsize=9)
         return figure

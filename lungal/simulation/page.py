@@ -31,6 +31,7 @@ def render(
     learner: str,
     settings: Mapping[str, object],
     command: str,
+    unscored: Mapping[str, str],
     agreement: RankAgreement | None = None,
 ) -> str:
     """Return the page. The same arguments give the same bytes; nothing is loaded from anywhere.
@@ -43,6 +44,7 @@ def render(
         learner: its name; for PROXY a banner says what that is.
         settings: name to value, told as they are.
         command: how to play the campaign again.
+        unscored: arms that choose by no score, and the reason that they have instead.
         agreement: of a proxy with the real trainer, where that was measured.
     """
     order = _order(verdict)
@@ -65,8 +67,8 @@ def render(
         roles=_roles(verdict),
         savings=[_savings_row(verdict, arm) for arm in order if arm != verdict.reference],
         areas=[_area_row(verdict, arm) for arm in order if arm != verdict.reference],
-        pictures=pictures(verdict, known),
-        batches=first_batches(picks, order),
+        pictures=pictures(verdict, known, unscored),
+        batches=first_batches(picks, order, unscored),
         sheets={
             arm: picture(sheets[arm], f"The films of the first batch of {arm}")
             for arm in order

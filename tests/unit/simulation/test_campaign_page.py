@@ -11,16 +11,26 @@ import pandas as pd
 import pytest
 from made_up_campaigns import SPEEDS, campaign, point
 
+from lungal.acquisition.selection import SELECTORS, build_selector
 from lungal.evaluation import campaign_figures, curve_figures, figures
+from lungal.params import SelectParams
 from lungal.records import CLASSES
+from lungal.simulation.arms import Arm
 from lungal.simulation.page import render
+from lungal.simulation.receipts import caption, unscored
 from lungal.simulation.savings import Range, describe
-from lungal.simulation.tables import class_table, savings_table
+from lungal.simulation.tables import chosen_table, class_table, savings_table
 from lungal.simulation.verdict import judge
+from lungal.testing import make_pool
 
 EVIL = '<script>alert("x")</script>'
 SHEET = b"\x89PNG not really"
-HOW = {"learner": "proxy", "settings": {"seeds": 2, EVIL: EVIL}, "command": f"lungal {EVIL} && ls"}
+HOW = {
+    "learner": "proxy",
+    "settings": {"seeds": 2, EVIL: EVIL},
+    "command": f"lungal {EVIL} && ls",
+    "unscored": {},
+}
 
 
 class Page(HTMLParser):
@@ -176,6 +186,42 @@ def test_what_is_lost_beyond_the_axis_is_spelled_and_points_there():
 
 def test_what_is_no_number_is_drawn_in_the_table_s_words():
     assert drawn_savings(both=(-float("inf"), 1.0)) == (["reached at the start"], [])
+
+
+def test_an_arm_that_chooses_by_no_score_shows_none():
+    points, picks = campaign({"stratified_random": 1.0, "coreset": 1.2}, seeds=2, rounds=3)
+    picks = [replace(pick, reason="of the default strategy") for pick in picks]
+    verdict = judge(points)
+    text = render(verdict, points, picks, {}, **HOW | {"unscored": {"coreset": "far from all"}})
+    chance, coreset = re.findall("The first batch of .*?</table>", text, re.DOTALL)
+    assert "of the default strategy" in chance
+    assert "<td>0.800</td>" in chance
+    assert "of the default strategy" not in coreset
+    assert coreset.count("far from all") == 3
+    assert "0.800" not in coreset
+    table = chosen_table(picks)
+    for without, panels in (
+        (("coreset",), ["stratified_random"]),
+        (("stratified_random",), ["coreset"]),
+    ):
+        drawn = campaign_figures.chosen_scores(
+            table, reference="stratified_random", unscored=without
+        )
+        assert [axes.get_title("left") for axes in drawn.axes] == panels
+    assert caption(picks[0], ()) == "1. film_0_1_1.png    0.80"
+    assert caption(picks[0], ("stratified_random",)) == "1. film_0_1_1.png"
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_arms_without_scores_are_those_whose_choice_no_score_changes(name):
+    pool = make_pool(40)
+    other = replace(pool, scores=1 - pool.scores, class_doubts=1 - pool.class_doubts)
+    choose = build_selector(SelectParams(selector=name))
+    chosen = [
+        [one.image_id for one in choose(films, 6, seed=0, number=1)] for films in (pool, other)
+    ]
+    arm = Arm("some", SelectParams(selector=name))
+    assert (chosen[0] == chosen[1]) == ("some" in unscored([arm]))
 
 
 def test_twelve_arms_have_twelve_looks():
