@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from lungal.records import CLASSES
 from lungal.simulation import wording
 from lungal.simulation.curves import CURRENCIES
 from lungal.simulation.pictures import picture, pictures
@@ -67,6 +68,8 @@ def render(
         roles=_roles(verdict),
         savings=[_savings_row(verdict, arm) for arm in order if arm != verdict.reference],
         areas=[_area_row(verdict, arm) for arm in order if arm != verdict.reference],
+        findings=_finding_rows(known["findings"]),
+        classes=CLASSES,
         pictures=pictures(verdict, known, unscored),
         batches=first_batches(picks, order, unscored),
         sheets={
@@ -152,6 +155,21 @@ def _area_row(verdict: Verdict, arm: str) -> dict[str, Any]:
             }
         )
     return {"arm": arm, "cells": cells}
+
+
+def _finding_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for row in table.to_dict("records"):
+        low, high, difference = row["low"], row["high"], row["difference"]
+        told = "" if math.isnan(low) else f"{wording.signed(low)} to {wording.signed(high)}"
+        text = "-" if math.isnan(difference) else wording.signed(difference)
+        cell = {"difference": text, "interval": told}
+        found.setdefault(str(row["arm"]), {})[str(row["class"])] = cell
+    none = {"difference": "-", "interval": ""}
+    return [
+        {"arm": arm, "cells": [of_arm.get(name, none) for name in CLASSES]}
+        for arm, of_arm in found.items()
+    ]
 
 
 def _mood(low: float, high: float) -> str:

@@ -19,8 +19,9 @@ from lungal.simulation.arms import Arm
 from lungal.simulation.page import render
 from lungal.simulation.receipts import caption, unscored
 from lungal.simulation.savings import Range, describe
-from lungal.simulation.tables import chosen_table, class_table, savings_table
+from lungal.simulation.tables import chosen_table, class_table, finding_table, savings_table, tables
 from lungal.simulation.verdict import judge
+from lungal.simulation.wording import signed
 from lungal.testing import make_pool
 
 EVIL = '<script>alert("x")</script>'
@@ -222,6 +223,35 @@ def test_arms_without_scores_are_those_whose_choice_no_score_changes(name):
     ]
     arm = Arm("some", SelectParams(selector=name))
     assert (chosen[0] == chosen[1]) == ("some" in unscored([arm]))
+
+
+def test_a_finding_that_a_strategy_gives_up_is_told_without_colour():
+    points, picks = campaign({"stratified_random": 1.0, "claspd": 1.0}, seeds=3, rounds=3)
+    lost = CLASSES.index("Nodule")
+
+    def give_up(point, nothing=float("nan")):
+        scores = [
+            score - 0.1 * (point.arm == "claspd") * (label == lost) * min(point.round, 1)
+            for label, score in enumerate(point.classes)
+        ]
+        return replace(point, classes=(nothing, *scores[1:]))
+
+    points = [give_up(point) for point in points]
+    verdict = judge(points)
+    table = finding_table(verdict, points).set_index("class")
+    assert list(table.index) == list(CLASSES[1:]), "the first has no test boxes"
+    nodule, mass = table.loc["Nodule"], table.loc["Mass"]
+    assert nodule["difference"] == pytest.approx(mass["difference"] - 0.075, abs=1e-4)
+    assert nodule["low"] < nodule["difference"] < nodule["high"] < 0
+    assert nodule["aubc"] - nodule["of_reference"] == pytest.approx(nodule["difference"], abs=1e-4)
+    assert set(tables(verdict, points, picks, "tfod")) >= {"findings", "aubc"}
+    text = render(verdict, points, picks, {}, **HOW)
+    (shown,) = re.findall("<caption>AUBC of each finding.*?</table>", text, re.DOTALL)
+    assert "Nothing here is corrected" in shown
+    assert f"<b>{signed(nodule['difference'])}</b>" in shown
+    assert "<b>-</b>" in shown
+    assert "good" not in shown
+    assert "bad" not in shown
 
 
 def test_twelve_arms_have_twelve_looks():
