@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from lungal.data.tables import as_csv
 from lungal.evaluation import figures
 from lungal.params import Params
 from lungal.records import CLASSES, Detections
+from lungal.simulation.arms import arms_of
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
 from lungal.simulation.ranks import rank_agreement
-from lungal.simulation.receipts import SHEET
+from lungal.simulation.receipts import SHEET, caption, unscored
 from lungal.simulation.results import Chain, Pick, Point
 from lungal.simulation.tables import point_table, summary, tables
 from lungal.simulation.verdict import Verdict, judge
@@ -61,14 +62,16 @@ def write_report(
     picks = [pick for chain in chains for pick in chain.picks]
     verdict = judge(points)
     agreement = None if real is None else rank_agreement(points, real)
+    without = unscored(arms_of(params))
     page = render(
         verdict,
         points,
         picks,
-        draw_sheets(picks, campaign),
+        draw_sheets(picks, campaign, without),
         learner=params.simulate.learner,
         settings=settings(campaign, params),
         command=os.environ.get(COMMAND, "dvc repro simulate"),
+        unscored=without,
         agreement=agreement,
     )
     learner = params.simulate.learner
@@ -100,8 +103,16 @@ def settings(campaign: Campaign, params: Params) -> dict[str, object]:
     } | {f"arm {name}": _spell(changes) for name, changes in simulate.arms.items()}
 
 
-def draw_sheets(picks: Iterable[Pick], campaign: Campaign) -> dict[str, bytes]:
-    """Return a contact sheet of each arm's first batch with its first seed, truth drawn: PNG."""
+def draw_sheets(
+    picks: Iterable[Pick], campaign: Campaign, without: Collection[str]
+) -> dict[str, bytes]:
+    """Return a contact sheet of each arm's first batch with its first seed, truth drawn: PNG.
+
+    Args:
+        picks: of the campaign.
+        campaign: that was played.
+        without: arms that choose by no score.
+    """
     first: dict[str, list[Pick]] = {}
     for pick in sorted(picks, key=lambda pick: (pick.seed, pick.round, pick.rank)):
         batch = first.setdefault(pick.arm, [])
@@ -116,7 +127,7 @@ def draw_sheets(picks: Iterable[Pick], campaign: Campaign) -> dict[str, bytes]:
             draw_tile(film, known[film.image_id], Detections.nothing(film.image_id), TILE)
             for film in images
         ]
-        titles = [f"{pick.rank}. {pick.image_id}    {pick.score:.2f}" for pick in batch]
+        titles = [caption(pick, without) for pick in batch]
         sheets[arm] = figures.encode_png(figures.contact_sheet(tiles, titles))
     return sheets
 

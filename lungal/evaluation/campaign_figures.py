@@ -1,6 +1,6 @@
 """Pictures of what a simulated campaign chose and saved, drawn as `figures` draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,18 +19,22 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 MARKERS = "os^DvP*X"
 GREY = "#8A8A8A"
 REFERENCE = "#222222"
+TOGETHER = ["low_together", "high_together"]
 PANELS = {"films": "films", "boxes": "boxes", "seconds": "reading time"}
 
 
-def savings(table: pd.DataFrame, share: float) -> Figure:
+def savings(table: pd.DataFrame, share: float, coloured: Collection[str]) -> Figure:
     """Draw what each arm saves with its interval, a panel per currency.
 
-    A whole dot is a number; a triangle points to where the number lies beyond what was measured.
-    An arrow is an interval without an end.
+    A whole dot is a number; an open triangle points to where the number lies beyond what was
+    measured. What lies beyond the axis is spelled beside a triangle at its edge, and what is no
+    number is spelled alone. An arrow is an interval that goes on.
 
     Args:
-        table: columns currency, share, arm, saving_from, saving_to, low, high.
+        table: columns currency, share, arm, saving (in words), saving_from, saving_to, low, high,
+            low_together, high_together.
         share: of the full-label score, the one drawn.
+        coloured: arms that are coloured where their interval of all at once leaves zero out.
     """
     mine = table[np.isclose(table["share"].astype(float), share)]
     names = names_of(mine["arm"])
@@ -40,7 +44,7 @@ def savings(table: pd.DataFrame, share: float) -> Figure:
         panels = figure.subplots(1, len(PANELS), sharey=True)
         for axes, (currency, title) in zip(panels, PANELS.items(), strict=True):
             rows = mine[mine["currency"] == currency].set_index("arm")
-            _intervals(axes, rows, names)
+            _intervals(axes, rows, names, coloured)
             axes.set_title(title)
         panels[0].set_yticks(range(len(names)), names)
         panels[0].set_ylim(len(names) - 0.4, -0.6)
@@ -86,7 +90,9 @@ def gained(table: pd.DataFrame) -> Figure:
         return figure
 
 
-def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
+def chosen_scores(
+    table: pd.DataFrame, *, reference: str | None, unscored: Collection[str]
+) -> Figure:
     """Draw the scores of the films that were chosen, a panel per arm, a box per round.
 
     Scores of different arms are not of one scale; what can be seen is how they fall as the pool
@@ -95,11 +101,13 @@ def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
     Args:
         table: columns arm, round, score.
         reference: the arm drawn black.
+        unscored: arms that choose by no score, and have no panel.
     """
-    names = names_of(table["arm"])
+    played = names_of(table["arm"])
+    names = [name for name in played if name not in unscored]
     columns = min(4, max(1, len(names)))
     rows = max(1, -(-len(names) // columns))
-    colours = palette(names, reference)
+    colours = palette(played, reference)
     with style():
         figure = Figure(figsize=(WIDTH, 0.5 + 1.9 * rows), dpi=DPI, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False)
@@ -123,7 +131,7 @@ def chosen_scores(table: pd.DataFrame, *, reference: str | None) -> Figure:
             axes.set_title(names[place])
             axes.grid(visible=True, axis="y")
         if not names:
-            say(panels[0, 0], "no film was chosen")
+            say(panels[0, 0], "no film was chosen by a score")
         figure.supxlabel("round", fontsize=9)
         figure.supylabel("score of the films chosen", fontsize=9)
         return figure
@@ -141,7 +149,9 @@ def palette(names: Sequence[str], reference: str | None) -> Mapping[str, tuple[s
     return found
 
 
-def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
+def _intervals(
+    axes: Axes, rows: pd.DataFrame, names: Sequence[str], coloured: Collection[str]
+) -> None:
     columns = ["low", "high", "saving_from", "saving_to"]
     bounds = rows[columns].reindex(list(names)).to_numpy(np.float64)
     least = bounds[np.isfinite(bounds)].min(initial=-0.1)
@@ -156,22 +166,30 @@ def _intervals(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
         if name not in rows.index:
             continue
         low, high, start, end = (float(value) for value in bounds[place])
-        colour = COLOURS[0] if low > 0 else COLOURS[1] if high < 0 else GREY
-        if low < left and high >= 1 and start < left and end >= 1:
-            axes.annotate("not reached", (0.02, place), va="center", fontsize=7.5, color="#555555")
+        said = str(rows.loc[name, "saving"])
+        if start == -np.inf and end >= 1:
+            axes.annotate(said, (0.02, place), va="center", fontsize=7.5, color="#555555")
             continue
+        colour = _mood(*rows.loc[name, TOGETHER]) if name in coloured else GREY
         if not np.isnan(low):
             axes.hlines(place, max(low, left), min(high, right), color=colour, lw=2.2)
             if low < left:
                 axes.plot([left + 0.02], [place], "<", color=colour, ms=6)
             if high >= 1:
                 axes.plot([right - 0.02], [place], ">", color=colour, ms=6)
-        if start == end and left <= start:
-            axes.plot([start], [place], "o", color=colour, ms=6, mec="white")
-        elif start > -np.inf:
-            axes.plot([max(start, left)], [place], ">", color="white", ms=6, mec=colour, mew=1.4)
-        elif end < 1:
-            axes.plot([max(end, left)], [place], "<", color="white", ms=6, mec=colour, mew=1.4)
+        nearest = start if start > -np.inf else end
+        fill, edge = (colour, "white") if start == end else ("white", colour)
+        marker = "o" if start == end else ">" if start > -np.inf else "<"
+        if nearest < left:
+            nearest, marker, edge = left + 0.02, "<", colour
+            axes.annotate(
+                said, (left, place), xytext=(11, 3), textcoords="offset points", fontsize=7.5
+            )
+        axes.plot([nearest], [place], marker, color=fill, ms=6, mec=edge, mew=1.2)
+
+
+def _mood(low: float, high: float) -> str:
+    return COLOURS[0] if low > 0 else COLOURS[1] if high < 0 else GREY
 
 
 def _total(table: pd.DataFrame) -> float:

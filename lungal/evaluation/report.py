@@ -28,19 +28,23 @@ Report = dict[str, Any]
 ENDS = ("", "_low", "_high")
 """What is appended to a metric's name for its value and the bounds of its interval."""
 
-SECTIONS: dict[str, tuple[str, str, str]] = {
-    "sensitivity": ("sensitivity", "fp", MACRO),
-    "accuracy_iou": ("localisation", "iou", MACRO),
-    "accuracy_iobb": ("localisation", "iobb", MACRO),
-    "false_positives_iou": ("false_positives", "iou", MACRO),
-    "false_positives_iobb": ("false_positives", "iobb", MACRO),
-    "rodeo": ("rodeo", "", ALL),
-    "d_ece": ("calibration", "d_ece", MACRO),
-    "brier": ("calibration", "brier", MACRO),
-    "d_ece_calibrated": ("calibration", "d_ece_calibrated", MACRO),
-    "brier_calibrated": ("calibration", "brier_calibrated", MACRO),
+SECTIONS: dict[tuple[str, str], tuple[str, str]] = {
+    ("sensitivity", MACRO): ("sensitivity", "fp"),
+    ("sensitivity", ALL): ("sensitivity_all_boxes", "fp"),
+    ("accuracy_iou", MACRO): ("localisation", "iou"),
+    ("accuracy_iobb", MACRO): ("localisation", "iobb"),
+    ("false_positives_iou", MACRO): ("false_positives", "iou"),
+    ("false_positives_iobb", MACRO): ("false_positives", "iobb"),
+    ("rodeo", ALL): ("rodeo", ""),
+    ("d_ece", MACRO): ("calibration", "d_ece"),
+    ("brier", MACRO): ("calibration", "brier"),
+    ("d_ece_calibrated", MACRO): ("calibration", "d_ece_calibrated"),
+    ("brier_calibrated", MACRO): ("calibration", "brier_calibrated"),
 }
-"""Which number of a measure is in the report: section, the name's first part, of what."""
+"""Which numbers are in the report: of a measure and of what, the section and the name's first part.
+
+The macro sensitivity gives each class its own threshold and its own false positives; that of all
+boxes has one threshold and so many for all classes together."""
 
 
 UNSEEN = {"classes", "false_positives"}
@@ -75,7 +79,8 @@ def evaluate(
         `bootstrap`; coco_ap with the same;
         working_point: score, iou, sensitivity and false_positives_per_film there;
         the groups of SECTIONS, such as sensitivity: fp10, fp10_low, fp10_high, which is at 10
-        false positives in 100 films;
+        false positives of each class in 100 films, and sensitivity_all_boxes: the same at 10 of
+        all classes together;
         classes: for each class films, boxes, sensitivity and ap30, ap30_low, ap30_high ...
         A number that is not defined, such as the AP of a class without truth, is None.
 
@@ -113,7 +118,7 @@ def headlines(report: Report) -> Report:
     Classes, false positives at T(IoU) and the intervals of all but the AP are left out.
     """
     kept = {name: value for name, value in report.items() if name not in UNSEEN}
-    for section in {section for section, _, _ in SECTIONS.values()} & set(kept):
+    for section in {section for section, _ in SECTIONS.values()} & set(kept):
         numbers = kept[section].items()
         kept[section] = {name: value for name, value in numbers if not name.endswith(ENDS[1:])}
     return kept
@@ -151,9 +156,9 @@ def _average_precision(numbers: Sequence[Number], of: str, prefix: str) -> Repor
 def _sections(numbers: Sequence[Number]) -> Report:
     report: Report = {}
     for one in numbers:
-        section, first, of = SECTIONS.get(one.measure, ("", "", ""))
-        if one.of != of:
+        if (one.measure, one.of) not in SECTIONS:
             continue
+        section, first = SECTIONS[one.measure, one.of]
         name = first or one.at
         if section not in ("rodeo", "calibration"):
             name += percent(float(one.at))

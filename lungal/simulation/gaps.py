@@ -1,12 +1,18 @@
-"""What a campaign leaves open: seeds, arms and rounds that were not played."""
+"""What a campaign leaves open: what was not played, and what its marks do not mean."""
 
 from collections.abc import Mapping, Sequence
 
-from lungal.simulation.curves import Curves
+import numpy as np
+
+from lungal.simulation.curves import Curves, mean_curve
 
 
 def notes(
-    curves: Curves, reference: str | None, references: Sequence[str], full: Mapping[int, float]
+    curves: Curves,
+    reference: str | None,
+    references: Sequence[str],
+    full: Mapping[int, float],
+    unchecked: Sequence[str],
 ) -> list[str]:
     """Say in sentences what cannot be told, or only with less ground.
 
@@ -15,6 +21,7 @@ def notes(
         reference: what they are compared with; None: nothing.
         references: what they were to be compared with, the first of these that was played.
         full: seed to full-label score.
+        unchecked: controls that were not played, or not with what they are held against.
     """
     seeds = sorted({seed for of_arm in curves.values() for seed in of_arm})
     found = []
@@ -25,11 +32,22 @@ def notes(
         found.append(f"{references[0]} was not played: savings are against {reference}.")
     if len(seeds) == 1:
         found.append("One seed: there is no interval and no p value, and nothing can be shown.")
+    if unchecked:
+        found.append(
+            f"Controls that were not played, or not with their reference: {', '.join(unchecked)}. "
+            "Whether this campaign can tell good choices from bad was not checked."
+        )
     if not full:
         found.append("No detector was trained on all labels: savings cannot be told.")
     elif missing := [str(seed) for seed in seeds if seed not in full]:
         which = ", ".join(missing)
         found.append(f"No full-label detector of seed {which}: the mean of the others stands in.")
+    if beyond := _beyond(curves, full):
+        found.append(
+            f"Better than with all labels, mean of the seeds: {', '.join(beyond)}. All labels are "
+            "learnt in as many steps as a few, so with far fewer passes over each film: their "
+            "score is a mark, and no ceiling."
+        )
     if reference is not None:
         most = len(curves[reference])
         found += [
@@ -50,3 +68,16 @@ def notes(
                 f"first {min(lengths)} are judged."
             )
     return found
+
+
+def _beyond(curves: Curves, full: Mapping[int, float]) -> list[str]:
+    """Return the arms whose mean curve passes the mean full-label score of the same seeds."""
+    if not full:
+        return []
+    mean = float(np.mean(list(full.values())))
+    return [
+        arm
+        for arm, of_arm in curves.items()
+        if mean_curve(list(of_arm.values())).scores.max()
+        > np.mean([full.get(seed, mean) for seed in of_arm])
+    ]

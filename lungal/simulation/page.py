@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from lungal.records import CLASSES
 from lungal.simulation import wording
 from lungal.simulation.curves import CURRENCIES
 from lungal.simulation.pictures import picture, pictures
@@ -31,6 +32,7 @@ def render(
     learner: str,
     settings: Mapping[str, object],
     command: str,
+    unscored: Mapping[str, str],
     agreement: RankAgreement | None = None,
 ) -> str:
     """Return the page. The same arguments give the same bytes; nothing is loaded from anywhere.
@@ -43,6 +45,7 @@ def render(
         learner: its name; for PROXY a banner says what that is.
         settings: name to value, told as they are.
         command: how to play the campaign again.
+        unscored: arms that choose by no score, and the reason that they have instead.
         agreement: of a proxy with the real trainer, where that was measured.
     """
     order = _order(verdict)
@@ -65,8 +68,10 @@ def render(
         roles=_roles(verdict),
         savings=[_savings_row(verdict, arm) for arm in order if arm != verdict.reference],
         areas=[_area_row(verdict, arm) for arm in order if arm != verdict.reference],
-        pictures=pictures(verdict, known),
-        batches=first_batches(picks, order),
+        findings=_finding_rows(known["findings"]),
+        classes=CLASSES,
+        pictures=pictures(verdict, known, unscored),
+        batches=first_batches(picks, order, unscored),
         sheets={
             arm: picture(sheets[arm], f"The films of the first batch of {arm}")
             for arm in order
@@ -119,7 +124,8 @@ def _savings_row(verdict: Verdict, arm: str) -> dict[str, Any]:
             told = (
                 "" if saved.measured.unknown or math.isnan(low) else wording.interval((low, high))
             )
-            mood = "good" if low > 0 else "bad" if high < 0 else ""
+            sure = arm in verdict.candidates and not saved.measured.unknown
+            mood = _mood(*saved.together) if sure else ""
             amount = wording.amount(saved, currency)
             text = saved.text.replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
             text = text.replace("<=", "\N{LESS-THAN OR EQUAL TO}")
@@ -145,10 +151,29 @@ def _area_row(verdict: Verdict, arm: str) -> dict[str, Any]:
                 "difference": "-" if math.isnan(one.difference) else wording.signed(one.difference),
                 "interval": told,
                 "p": p if corrected or one.unknown else f"{p}*",
-                "mood": "good" if low > 0 else "bad" if high < 0 else "",
+                "mood": _mood(low, high) if one.p_holm <= 1 - verdict.rules.level else "",
             }
         )
     return {"arm": arm, "cells": cells}
+
+
+def _finding_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for row in table.to_dict("records"):
+        low, high, difference = row["low"], row["high"], row["difference"]
+        told = "" if math.isnan(low) else f"{wording.signed(low)} to {wording.signed(high)}"
+        text = "-" if math.isnan(difference) else wording.signed(difference)
+        cell = {"difference": text, "interval": told}
+        found.setdefault(str(row["arm"]), {})[str(row["class"])] = cell
+    none = {"difference": "-", "interval": ""}
+    return [
+        {"arm": arm, "cells": [of_arm.get(name, none) for name in CLASSES]}
+        for arm, of_arm in found.items()
+    ]
+
+
+def _mood(low: float, high: float) -> str:
+    return "good" if low > 0 else "bad" if high < 0 else ""
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -1,7 +1,7 @@
 """The figures of a campaign's page, with words for those who do not see them."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,15 @@ class Picture:
     alt: str  # what it shows, for those who do not see it
 
 
-def pictures(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
+def pictures(
+    verdict: Verdict, known: Mapping[str, pd.DataFrame], unscored: Collection[str]
+) -> dict[str, Picture]:
     """Draw all figures of the page, by name.
 
     Args:
         verdict: of a campaign.
         known: its tables, in the order in which arms are to be drawn.
+        unscored: arms that choose by no score.
     """
     levels: dict[str, Any] = {
         "reference": verdict.reference,
@@ -40,7 +43,11 @@ def pictures(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> dict[str, P
     arms = ", ".join(names_of(known["curves"]["arm"]))
     found = {
         "savings": picture(
-            encode_png(campaign_figures.savings(known["savings"], verdict.rules.share)),
+            encode_png(
+                campaign_figures.savings(
+                    known["savings"], verdict.rules.share, coloured=verdict.candidates
+                )
+            ),
             f"Savings of each arm against {name} with intervals; the numbers are in the table",
         ),
         "overview": picture(
@@ -61,9 +68,11 @@ def pictures(verdict: Verdict, known: Mapping[str, pd.DataFrame]) -> dict[str, P
         ),
         "scores": picture(
             encode_png(
-                campaign_figures.chosen_scores(known["chosen"], reference=verdict.reference)
+                campaign_figures.chosen_scores(
+                    known["chosen"], reference=verdict.reference, unscored=unscored
+                )
             ),
-            "Scores of the films that each arm chose, by round",
+            "Scores of the films that each arm with scores chose, by round",
         ),
     }
     for currency in CURRENCIES:

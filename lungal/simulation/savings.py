@@ -65,10 +65,11 @@ def needed(curve: Curve, target: float) -> Range:
     """Return what it costs to reach a score.
 
     The curve is made monotone first, by least squares (isotonic regression: Barlow, Bartholomew,
-    Bremner & Brunk 1972): more labels do not make a detector worse on average, so a dip is noise.
-    Its first crossing as measured, or that of its running maximum, would go to whichever arm had
-    the luckiest peak, and so favour noisy arms; here a peak counts with the dip after it. Between
-    rounds it is interpolated.
+    Bremner & Brunk 1972): a dip is taken for noise. That labels never make a detector worse is
+    assumed and not known: each training takes as many steps, so of more films it sees each less
+    often. The curve's first crossing as measured, or that of its running maximum, would go to
+    whichever arm had the luckiest peak, and so favour noisy arms; here a peak counts with the dip
+    after it. Between rounds it is interpolated.
 
     Returns:
         A single number; if the curve ends below the target, from its end to infinity; if it

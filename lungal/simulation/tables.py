@@ -12,6 +12,7 @@ import pandas as pd
 from lungal.errors import EvaluationError
 from lungal.records import CLASSES
 from lungal.simulation.curves import CURRENCIES, Curve, ahead, learning_curves, mean_curve
+from lungal.simulation.findings import compare_findings
 from lungal.simulation.inference import UNKNOWN, paired_t
 from lungal.simulation.ranks import RankAgreement
 from lungal.simulation.results import FULL, Pick, Point
@@ -29,14 +30,15 @@ def tables(
     """Return all tables by name: what a report writes as CSV.
 
     `points`: as measured. `curves`: mean curves with their distance from the reference. `classes`:
-    mean score of each class by round. `aubc`, `savings`, `stopping`: the verdict's. `gained`: true
-    boxes of each class on the films that were chosen, a mean over seeds. `chosen`: scores of the
-    films that were chosen.
+    mean score of each class by round. `findings`: AUBC of each class against the reference's.
+    `aubc`, `savings`, `stopping`: the verdict's. `gained`: true boxes of each class on the films
+    that were chosen, a mean over seeds. `chosen`: scores of the films that were chosen.
     """
     return {
         "points": point_table(points, learner),
         "curves": curve_table(verdict, points),
         "classes": class_table(points),
+        "findings": finding_table(verdict, points),
         "aubc": aubc_table(verdict),
         "savings": savings_table(verdict),
         "stopping": stopping_table(verdict),
@@ -145,6 +147,27 @@ def class_table(points: Sequence[Point]) -> pd.DataFrame:
             rows.append((arm, number, name, films, score))
     columns = ["arm", "round", "class", "films", "score"]
     return pd.DataFrame(rows, columns=columns).round(DIGITS)
+
+
+def finding_table(verdict: Verdict, points: Sequence[Point]) -> pd.DataFrame:
+    """Return a row per arm and class: its AUBC in films less the reference's, not corrected."""
+    compared = compare_findings(points, verdict.reference, level=verdict.rules.level)
+    rows = [
+        (
+            one.arm,
+            name,
+            one.reference,
+            one.seeds,
+            one.aubc,
+            one.of_reference,
+            one.difference,
+            *one.interval,
+        )
+        for name, of_class in compared.items()
+        for one in of_class
+    ]
+    columns = ["arm", "class", "reference", "seeds", "aubc", "of_reference", "difference"]
+    return pd.DataFrame(rows, columns=[*columns, "low", "high"]).round(DIGITS)
 
 
 def aubc_table(verdict: Verdict) -> pd.DataFrame:

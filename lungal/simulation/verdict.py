@@ -17,7 +17,7 @@ from lungal.simulation.curves import (
     learning_curves,
 )
 from lungal.simulation.gaps import notes
-from lungal.simulation.inference import Bounds, draw_seeds
+from lungal.simulation.inference import UNKNOWN, Bounds, draw_seeds
 from lungal.simulation.results import FULL, Point
 from lungal.simulation.savings import Saving, savings
 from lungal.simulation.stopping import Suggestion, suggest
@@ -61,11 +61,16 @@ class Check:
     difference: float
     interval: Bounds
     passed: bool | None  # None: not played, or too few seeds to tell
+    missing: tuple[str, ...] = ()  # which of the two arms were not played
 
     @property
     def reason(self) -> str:
         """Say what was expected and what came of it."""
         expected = "not differ from" if self.expected == "same" else "beat"
+        if self.missing:
+            which = " and ".join(self.missing)
+            were = "was" if len(self.missing) == 1 else "were"
+            return f"{self.arm} should {expected} {self.reference}: {which} {were} not played"
         told = {True: "it does", False: "it does not", None: "that cannot be told"}
         if self.expected == "same":
             told |= {True: "no difference was shown", False: "it differs"}
@@ -144,6 +149,8 @@ def judge(points: Sequence[Point], rules: Rules | None = None) -> Verdict:
         )
         for currency, of_currency in by_currency.items()
     }
+    checks = tuple(_check(one, curves, compared[rules.currency]) for one in rules.controls)
+    unchecked = [check.arm for check in checks if check.missing]
     return Verdict(
         rules=rules,
         arms=tuple(curves),
@@ -153,9 +160,9 @@ def judge(points: Sequence[Point], rules: Rules | None = None) -> Verdict:
         candidates=candidates,
         comparisons=compared,
         savings=_savings(by_currency, reference, len(candidates), full, rules) if full else {},
-        checks=tuple(_check(control, compared[rules.currency]) for control in rules.controls),
+        checks=checks,
         suggestions=tuple(_suggest(by_currency["films"], arm, rules) for arm in curves),
-        notes=tuple(notes(curves, reference, rules.references, full)),
+        notes=tuple(notes(curves, reference, rules.references, full, unchecked)),
     )
 
 
@@ -186,7 +193,9 @@ def _savings(
     return found
 
 
-def _check(control: tuple[str, str, Expectation], compared: Sequence[Comparison]) -> Check:
+def _check(
+    control: tuple[str, str, Expectation], curves: Curves, compared: Sequence[Comparison]
+) -> Check:
     arm, reference, expected = control
     for one in compared:
         if (one.arm, one.reference) == (arm, reference):
@@ -194,8 +203,8 @@ def _check(control: tuple[str, str, Expectation], compared: Sequence[Comparison]
             passed = low > 0 if expected == "better" else low <= 0 <= high
             told = None if one.unknown else passed
             return Check(arm, reference, expected, one.difference, one.interval, told)
-    unknown = float("nan")
-    return Check(arm, reference, expected, unknown, (unknown, unknown), None)
+    missing = tuple(name for name in (arm, reference) if name not in curves)
+    return Check(arm, reference, expected, UNKNOWN, (UNKNOWN, UNKNOWN), None, missing)
 
 
 def _suggest(curves: Curves, arm: str, rules: Rules) -> Suggestion:

@@ -32,19 +32,24 @@ def headline(verdict: Verdict) -> str:
             "AUBC."
         )
     none = f"No strategy was shown to save {paid} against {verdict.reference}"
-    faster = [one for one in tested if one.p_holm <= 1 - verdict.rules.level and one.difference > 0]
+    faster = [one for one in tested if _sure(verdict, one) and one.difference > 0]
     if faster:
         surest = max(faster, key=lambda one: one.together[0])
         others = [one.arm for one in faster if one is not surest]
         too = f". The same was shown of {', '.join(others)}" if others else ""
-        return f"{none}, although {surest.arm} learns faster: {_faster(verdict, surest)}{too}."
+        return f"{none}, although {surest.arm} learns faster: {_difference(verdict, surest)}{too}."
     best = tested[0]
-    return f"{none}; the best, {best.arm}, differs from it by {_faster(verdict, best)}."
+    return f"{none}; the best, {best.arm}, differs from it by {_difference(verdict, best)}."
 
 
 def remarks(verdict: Verdict) -> list[str]:
     """Say what else was shown, and what speaks against it all."""
     found = [f"{arm} saves, too: {_saves(verdict, arm)}." for arm in verdict.shown[1:]]
+    found += [
+        f"{one.arm} learns more slowly than {one.reference}: {_difference(verdict, one)}."
+        for one in _compared(verdict)
+        if _sure(verdict, one) and one.difference < 0
+    ]
     found += [
         f"A control failed, so read this with care: {check.reason}."
         for check in verdict.checks
@@ -58,6 +63,10 @@ def _compared(verdict: Verdict) -> list[Comparison]:
     found = [verdict.comparison(arm) for arm in verdict.candidates]
     known = [one for one in found if one is not None and not math.isnan(one.difference)]
     return sorted(known, key=lambda one: -one.difference)
+
+
+def _sure(verdict: Verdict, one: Comparison) -> bool:
+    return one.p_holm <= 1 - verdict.rules.level  # with a single seed it is NaN
 
 
 def _saves(verdict: Verdict, arm: str) -> str:
@@ -78,7 +87,7 @@ def _saves(verdict: Verdict, arm: str) -> str:
     )
 
 
-def _faster(verdict: Verdict, one: Comparison) -> str:
+def _difference(verdict: Verdict, one: Comparison) -> str:
     low, high = one.together
     return (
         f"{signed(one.difference)} in AUBC ({signed(low)} to {signed(high)}; "

@@ -56,6 +56,24 @@ def test_counts_and_working_point_by_hand():
     assert (effusion["boxes"], effusion["sensitivity"], effusion["ap40"]) == (0, None, None)
 
 
+def test_the_macro_sensitivity_gives_each_class_its_false_positives_and_that_of_all_boxes_not():
+    boxes = [SQUARE] * len(CLASSES)
+    truths = [truth("a", boxes, list(range(len(CLASSES))))]
+    wrong = [ELSEWHERE] * len(CLASSES)
+    scores = [0.9 - 0.01 * place for place in range(len(CLASSES))]
+    found = [
+        seen(
+            "a",
+            wrong + boxes,
+            [*scores, *(score - 0.1 for score in scores)],
+            list(range(len(CLASSES))) * 2,
+        )
+    ]
+    kept = report.headlines(report.evaluate(truths, found, PARAMS)[0])
+    assert kept["sensitivity"]["fp100"] == 1.0, "one false positive of each of eight classes"
+    assert kept["sensitivity_all_boxes"]["fp100"] == 0.0, "one false positive"
+
+
 def test_it_says_what_the_metrics_say(films, judged):
     for iou, name in ((0.3, "30"), (0.4, "40"), (0.5, "50")):
         assert judged[f"macro_ap{name}"] == pytest.approx(macro_ap(*films, iou), abs=1e-6)
@@ -121,9 +139,10 @@ def test_the_sections_say_what_the_table_says(films):
     table = as_table(numbers).set_index(["measure", "at", "class"])
     for rate in RATES:
         name = f"fp{report.percent(rate)}"
-        row = table.loc["sensitivity", f"{rate:g}", MACRO]
-        found = [judged["sensitivity"][name + end] for end in report.ENDS]
-        assert found == row.tolist()
+        for section, of in (("sensitivity", MACRO), ("sensitivity_all_boxes", ALL)):
+            row = table.loc["sensitivity", f"{rate:g}", of]
+            found = [judged[section][name + end] for end in report.ENDS]
+            assert found == row.tolist()
     for measure, thresholds in (("iou", T_IOU), ("iobb", T_IOBB)):
         for threshold in thresholds:
             name = f"{measure}{report.percent(threshold)}"
@@ -156,6 +175,7 @@ def test_headlines_are_short(judged):
     assert {"classes", "false_positives"} <= set(judged) - set(kept)
     assert kept["macro_ap40_low"] == judged["macro_ap40_low"]
     assert set(kept["sensitivity"]) == {"fp10", "fp25", "fp50", "fp100", "fp200"}
+    assert set(kept["sensitivity_all_boxes"]) == set(kept["sensitivity"])
     assert set(kept["rodeo"]) == {"total", "localisation", "shape", "classification"}
     assert kept["working_point"] == judged["working_point"]
     assert judged["sensitivity"]["fp10_low"] is not None

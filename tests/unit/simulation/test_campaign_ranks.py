@@ -147,7 +147,7 @@ def test_the_page_and_the_metric_say_it():
     points, picks = campaign(seeds=3)
     found = rank_agreement(points, points)
     verdict = judge(points)
-    how = {"learner": "proxy", "settings": {}, "command": "lungal simulate"}
+    how = {"learner": "proxy", "settings": {}, "command": "lungal simulate", "unscored": {}}
     page = render(verdict, points, picks, {}, **how, agreement=found)
     assert "correlation of +1.000" in page
     assert "was not measured" in render(verdict, points, picks, {}, **how)

@@ -54,6 +54,28 @@ def test_a_control_that_fails_says_so():
     assert oracle.reason == "oracle should beat random: it does not"
 
 
+def test_a_control_that_was_not_played_is_told_from_one_that_cannot_be_told():
+    speeds = {arm: SPEEDS[arm] for arm in ("stratified_random", "random", "claspd", "shuffled")}
+    verdict = judge(campaign(speeds)[0])
+    shuffled, oracle = verdict.checks
+    assert (shuffled.passed, shuffled.missing) == (True, ())
+    assert (oracle.passed, oracle.missing) == (None, ("oracle",))
+    assert oracle.reason == "oracle should beat random: oracle was not played"
+    (note,) = (note for note in verdict.notes if "not checked" in note)
+    assert note.startswith("Controls that were not played, or not with their reference: oracle. ")
+    few = judge(campaign(seeds=1)[0])
+    assert [check.reason.rpartition(": ")[2] for check in few.checks] == ["that cannot be told"] * 2
+    assert not any("not checked" in note for note in few.notes)
+
+
+def test_a_control_without_its_reference_was_not_checked():
+    verdict = judge(campaign({"stratified_random": 1.0, "oracle": 2.5})[0])
+    shuffled, oracle = verdict.checks
+    assert oracle.reason.endswith("random was not played")
+    assert shuffled.reason.endswith("shuffled and random were not played")
+    assert any("reference: shuffled, oracle. " in note for note in verdict.notes)
+
+
 def test_arms_that_are_alike_are_not_shown_to_save():
     points, _ = campaign({"stratified_random": 1.0, "ppal": 1.0, "claspd": 1.0}, noise=0.01)
     verdict = judge(points)
@@ -118,6 +140,32 @@ def test_the_surer_of_two_arms_is_named_where_the_better_one_is_chance():
     assert "although ppal learns faster" in headline(verdict)
 
 
+def test_an_arm_that_is_surely_slower_is_named_beside_one_that_saves(played):
+    points, _ = campaign({"stratified_random": 1.0, "claspd": 1.7, "least_confidence": 0.6})
+    verdict = judge(points)
+    assert verdict.shown == ("claspd",)
+    one = verdict.comparison("least_confidence")
+    assert one.p_holm < 0.05
+    (said,) = remarks(verdict)
+    minus = "\N{MINUS SIGN}"
+    assert said.startswith(
+        f"least_confidence learns more slowly than stratified_random: {minus}0.0"
+    )
+    assert "after Holm" in said
+
+
+def test_an_arm_that_may_be_slower_by_chance_is_not_named():
+    points, _ = campaign({"stratified_random": 1.0, "ppal": 1.0}, noise=0.001)
+    loud = [
+        replace(p, score=p.score + 0.02 * (p.seed - 2.5)) if p.arm == "ppal" and p.round else p
+        for p in points
+    ]
+    verdict = judge(loud)
+    assert verdict.comparison("ppal").difference < 0
+    assert remarks(verdict) == []
+    assert remarks(judge(campaign({"stratified_random": 1.0, "ppal": 0.5}, seeds=1)[0])) == []
+
+
 def test_of_two_that_learn_faster_the_surer_is_named_first():
     rows = campaign({"stratified_random": 1.0, "ppal": 1.3, "claspd": 1.3}, noise=0.001)[0]
     loud = [
@@ -158,6 +206,24 @@ def test_without_a_full_label_detector_there_are_no_savings(played):
     assert verdict.shown == ()
     assert any("all labels" in note for note in verdict.notes)
     assert "learns faster" in headline(verdict)
+
+
+def test_an_arm_that_passes_the_score_of_all_labels_shows_it_to_be_no_ceiling(played, verdict):
+    assert not any("no ceiling" in note for note in verdict.notes)
+    points = [replace(p, score=0.48) if p.arm == FULL else p for p in played[0]]
+    told = [note for note in judge(points).notes if "no ceiling" in note]
+    assert len(told) == 1
+    assert told[0].startswith("Better than with all labels, mean of the seeds: ")
+    passed = [arm for arm in SPEEDS if arm in told[0]]
+    assert passed == ["claspd", "oracle"]
+
+
+def test_an_arm_is_held_against_all_labels_of_its_own_seeds(played):
+    points = [replace(p, score=0.9) if (p.arm, p.seed) == (FULL, 0) else p for p in played[0]]
+    points = [replace(p, score=0.4) if (p.arm, p.seed) == (FULL, 4) else p for p in points]
+    alone = [p for p in points if p.arm != "claspd" or p.seed == 4]
+    assert not any("no ceiling" in note for note in judge(points).notes)
+    assert any("the seeds: claspd. " in note for note in judge(alone).notes)
 
 
 def test_unequal_rounds_and_seeds_are_told(played):
