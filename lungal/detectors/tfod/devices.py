@@ -16,15 +16,11 @@ def make_strategy() -> Any:
     """Return the `tf.distribute.Strategy` for this machine; call it before any other TF work.
 
     TF_CONFIG names a cluster: multi-worker. Several GPUs (or several logical CPU devices and no
-    GPU): mirrored. Otherwise the default strategy on one device. GPU memory is allocated as it
-    is needed, so that several trials fit on one card.
+    GPU): mirrored. Otherwise the default strategy on one device.
     """
     compat.install()
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003
     if "cluster" in json.loads(os.environ.get("TF_CONFIG") or "{}"):
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

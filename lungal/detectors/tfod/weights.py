@@ -69,7 +69,7 @@ def hash_initial(model: ModelParams) -> str:
 def _hash_initial(where: str, sha256: str | None, architecture: str, depth: float) -> str:
     if where == "scratch":
         return where
-    make_strategy()  # before any other op: on a GPU the training could not make it afterwards
+    make_strategy()  # before any other op: of several workers none could make it afterwards
     digest = hashlib.sha256()
     path = None if where == "imagenet" else fetch(where, sha256)
     if path is None or path.suffix in KERAS_SUFFIXES:

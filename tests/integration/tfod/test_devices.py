@@ -154,6 +154,36 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
+LOOK_THEN_TRAIN = """
+import os
+from lungal.detectors.tfod import compat
+compat.install()
+import tensorflow as tf
+tf.constant(1.0)  # a detector has looked: what is set up now is too late
+gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+tf.config.list_physical_devices = lambda kind=None: [gpu]
+from lungal.detectors.tfod.devices import make_strategy
+make_strategy()
+print(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"])
+"""
+
+
+@pytest.mark.parametrize("wish", [None, "false"])
+def test_who_looks_shares_the_card_and_may_train_afterwards(wish: str | None) -> None:
+    given = {name: value for name, value in os.environ.items() if "ALLOW_GROWTH" not in name}
+    if wish is not None:
+        given["TF_FORCE_GPU_ALLOW_GROWTH"] = wish
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK_THEN_TRAIN],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [wish or "true"]
+
+
 @pytest.mark.parametrize(
     ("capabilities", "chosen"),
     [([], False), ([(7, 5)], False), ([(8, 0)], True), ([(9, 0), (7, 5)], False), ([None], False)],
