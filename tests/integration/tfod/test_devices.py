@@ -154,6 +154,43 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
+AGREE = """
+from lungal.detectors.tfod import compat
+compat.install()
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+logical = [tf.config.LogicalDeviceConfiguration()] * 6
+tf.config.set_logical_device_configuration(cpu, logical)
+
+from lungal.detectors.tfod.devices import make_strategy
+from lungal.detectors.tfod.loop import Loop
+
+loop = object.__new__(Loop)
+loop.strategy = make_strategy()
+assert loop.strategy.num_replicas_in_sync == 6
+for start in range(100, 1100, 100):
+    said = {"start": float(start), "val/behind_leader": -start / 7}
+    assert loop._agree(said) == said, (said, loop._agree(said))
+"""
+
+
+def test_six_replicas_agree_on_the_very_number() -> None:
+    run_elsewhere(AGREE)
+
+
+def run_elsewhere(script: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run a script in a process of its own, where TensorFlow is fresh; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
 LOOK_THEN_TRAIN = """
 import os
 from lungal.detectors.tfod import compat
@@ -173,15 +210,7 @@ def test_who_looks_shares_the_card_and_may_train_afterwards(wish: str | None) ->
     given = {name: value for name, value in os.environ.items() if "ALLOW_GROWTH" not in name}
     if wish is not None:
         given["TF_FORCE_GPU_ALLOW_GROWTH"] = wish
-    done = subprocess.run(
-        [sys.executable, "-c", LOOK_THEN_TRAIN],
-        env=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == [wish or "true"]
+    assert run_elsewhere(LOOK_THEN_TRAIN, given).split() == [wish or "true"]
 
 
 @pytest.mark.parametrize(
