@@ -58,8 +58,10 @@ class Log:
     def __init__(self) -> None:
         self.states: dict[int, str] = {}
         self.points: dict[int, list[int]] = {}
+        self.keys: list[str] = []
 
     def record(self, number: int, key: str, chosen: Mapping[str, Any]) -> "TrialLog":
+        self.keys.append(key)
         self.points[number] = []
         return TrialLog(self, number)
 
@@ -250,6 +252,14 @@ def test_an_interrupted_trial_is_the_next_and_goes_on_from_its_checkpoint(
     assert len(later.asked) == 3 - interrupted
     assert sum(params == toy.asked[0] for params in later.asked) == (interrupted == 0)
     assert len(outcome.trials) == 3
+
+
+def test_trials_with_the_same_parameters_have_folders_and_logs_of_their_own(tmp_path: Path) -> None:
+    space = SpaceParams(**ALONE | {"crop": (True, False)})
+    toy = ToyTrainer()
+    _, log = run(tmp_path, toy, 4, space=space)
+    assert len({params.augment.crop for params in toy.asked}) < len(toy.asked)
+    assert len(set(toy.work)) == len(set(log.keys)) == len(toy.asked) == 4
 
 
 def test_another_study_does_not_go_on_from_what_this_one_left(tmp_path: Path) -> None:
