@@ -301,6 +301,27 @@ def test_unreachable_storage_is_one_line_without_the_password(tmp_path: Path, st
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("begun", [0, 2])
+def test_a_storage_that_fails_during_the_search_is_one_line(tmp_path: Path, begun: int) -> None:
+    def broken(params: TrainParams) -> float:
+        if len(toy.asked) > begun:
+            (tmp_path / "tuning" / "study.db").write_bytes(b"no database" * 1000)
+        return quality(params)
+
+    toy = ToyTrainer(broken)
+    with pytest.raises(ServerError, match=r"storage sqlite:.*study\.db does not answer") as caught:
+        run(tmp_path, toy, 4)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_disk_that_is_full_is_not_the_storages_fault(tmp_path: Path) -> None:
+    def full(params: TrainParams) -> float:
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        run(tmp_path, ToyTrainer(full), 1)
+
+
 def test_workers_that_make_the_storage_at_once_all_get_it(tmp_path: Path) -> None:
     together = threading.Barrier(8)
 
