@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -18,7 +19,7 @@ from lungal.params import SpaceParams, TrainParams, TuneParams
 from lungal.tuning.space import PLACES, baseline, change, shorten, suggest
 from lungal.tuning.study import Outcome, search, study_name, write_trials
 from lungal.tuning.winner import Winner, read_best
-from lungal.tuning.worker import OBJECTIVE, OnStep
+from lungal.tuning.worker import BEATS, OBJECTIVE, OnStep, Worker
 
 BASE = TrainParams(steps=1000, warmup_steps=100, learning_rate=1e-3, seed=4)
 ALONE = dict.fromkeys(SpaceParams.model_fields)
@@ -260,6 +261,17 @@ def test_trials_with_the_same_parameters_have_folders_and_logs_of_their_own(tmp_
     _, log = run(tmp_path, toy, 4, space=space)
     assert len({params.augment.crop for params in toy.asked}) < len(toy.asked)
     assert len(set(toy.work)) == len(set(log.keys)) == len(toy.asked) == 4
+
+
+def test_a_retry_that_dies_before_its_first_heartbeat_is_not_waited_for(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    running = optuna.trial.TrialState.RUNNING
+    for _ in range(2):  # the second tries the first again, and is told what was said of it
+        study.add_trial(optuna.create_trial(state=running, user_attrs={BEATS: 0}))
+    tune: Any = SimpleNamespace(heartbeat_seconds=0)
+    worker = Worker(study, ToyTrainer().fit, BASE, tune, tmp_path, Log().record)
+    worker._fail_stillborn()
+    assert [trial.state.name for trial in study.get_trials()] == ["RUNNING", "FAIL"]
 
 
 def test_another_study_does_not_go_on_from_what_this_one_left(tmp_path: Path) -> None:
