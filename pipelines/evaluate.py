@@ -23,7 +23,7 @@ from lungal.evaluation.measures import Number, as_table
 from lungal.params import EvaluateParams, Params
 from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox, Split
 from lungal.tracking import Run
-from lungal.tracking.registry import TEST_HASH
+from lungal.tracking.registry import TEST_HASH, TEST_SCORE, detections_folder
 from pipelines.examined import read_examined, read_model_run
 from pipelines.gallery import choose_films, draw_gallery
 from pipelines.round_run import round_run
@@ -155,11 +155,12 @@ def log(
     tracked.log_artifact(PATHS.metrics)
     tracked.log_artifact(PATHS.calibration)
     tracked.log_artifact(PATHS.plots)
-    tracked.log_artifact(PATHS.detections / "test.parquet", "detections")
+    version = str(read_model_run()["model_version"])
+    tracked.log_artifact(PATHS.detections / "test.parquet", detections_folder(version))
     test_hash = log_truth(tracked, truths)
     scores = {name: value for name, value in reports["test"].items() if name.startswith("macro")}
-    tags = {f"lungal.test.{name}": value for name, value in scores.items()}
-    tracked.tag_model(read_model_run()["model_version"], tags | {TEST_HASH: test_hash})
+    tags = {f"{TEST_SCORE}{name}": value for name, value in scores.items()}
+    tracked.tag_model(version, tags | {TEST_HASH: test_hash})
 
 
 def log_truth(tracked: Run, truths: Sequence[GroundTruth]) -> str:

@@ -43,6 +43,18 @@ READ_BY: dict[str, list[tuple[Path, Context]]] = {
 }
 """The data sets that each stage's run names as its inputs."""
 
+_LABELLED = [PATHS.images, PATHS.manifest, PATHS.splits, PATHS.labels, PATHS.annotations]
+_RECORDS = [PATHS.records / split for split in ("train", "val")]
+_DETECTIONS = [PATHS.detections / f"{split}.parquet" for split in ("val", "test")]
+TAGGED: dict[str, list[Path]] = {
+    "tune": [*_LABELLED, *_RECORDS],
+    "train": [*_LABELLED, *_RECORDS, PATHS.best],
+    "evaluate": [PATHS.model, *_DETECTIONS],
+    "readers": [PATHS.model],
+}
+"""What dvc.lock says of the run's model when a stage starts: of the rest it still knows an earlier
+model's, or already what came after this one's."""
+
 
 def run_key(params: Params) -> str:
     """Return the key of the round that the data and params.yaml make now.
@@ -74,14 +86,13 @@ def round_run(stage: str, params: Params) -> Iterator[Run]:
     else:
         model = read_model_run()
         key, number = str(model["run_key"]), int(model["round"])
-    hashes = dvc_hashes(DVC_LOCK)
     tracker = Tracker(tracking_uri(ROOT, os.environ), OUTBOX)
     tags = {
         "lungal.stage": stage,
         "lungal.profile": params.profile,
         "mlflow.source.name": f"pipelines/{stage}.py",
         **git_tags(ROOT),
-        **dvc_tags(hashes, _tagged()),
+        **dvc_tags(dvc_hashes(DVC_LOCK), TAGGED[stage]),
     }
     run = tracker.open_round(key, number, tags, _sections(params) if stage in MAKERS else {})
     status: Status = "FAILED"
@@ -112,10 +123,3 @@ def _sections(params: Params) -> dict[str, object]:
     machine = {"model": params.model, "train": params.train, "tune": params.tune}
     sections = {name: section.model_dump(mode="json") for name, section in machine.items()}
     return whole | {"reading": reading, "records": records} | sections
-
-
-def _tagged() -> list[Path]:
-    records = [PATHS.records / split for split in ("train", "val")]
-    detections = [PATHS.detections / f"{split}.parquet" for split in ("val", "test")]
-    before = [PATHS.images, PATHS.manifest, PATHS.splits, PATHS.labels, PATHS.annotations]
-    return [*before, *records, PATHS.best, PATHS.model, *detections]

@@ -46,7 +46,8 @@ def train(params: Params) -> Afterwards | None:
                 report(step, tuned.steps)
 
             best = fit(params, tuned, on_step=on_step)
-        tracked.log_metrics({"best_step": best["best_step"]} | _final(best), int(best["best_step"]))
+        # At the last step: MLflow shows the value of the highest, and of those the one logged last.
+        tracked.log_metrics({"best_step": best["best_step"]} | _final(best), tuned.steps)
         run_json = export(params, best, tracked.key)
         log_model(tracked, params, run_json)
     return forget

@@ -15,8 +15,10 @@ from lungal.records import Detections, GroundTruth
 from lungal.tracking.models import CANDIDATE, CHAMPION
 from lungal.tracking.registry import ModelVersion
 
-DETECTIONS, TRUTH = "detections/test.parquet", "truth/test.jsonl"
-"""Artifacts of a run, logged by `evaluate`."""
+TRUTH = "truth/test.jsonl"
+"""Artifact of a run, logged by `evaluate`, beside the detections of each of its models."""
+FORMER_DETECTIONS = "detections/test.parquet"
+"""Where these lay once: of two models of a run only the later one's."""
 
 
 class Registry(Protocol):
@@ -145,7 +147,9 @@ class _Judge:
     def _by_films(self, candidate: ModelVersion, champion: ModelVersion) -> _Verdict | None:
         """Compare film by film; None if a run has not kept what that takes."""
         truths = self._truths(candidate)
-        ours, theirs = self._detections(candidate), self._detections(champion)
+        former = candidate.run_id != champion.run_id  # else it is one file, of one of the two
+        ours = self._detections(candidate, former=former)
+        theirs = self._detections(champion, former=former)
         if truths is None or ours is None or theirs is None:
             return None
         known = {truth.image_id for truth in truths}
@@ -169,7 +173,10 @@ class _Judge:
     def _by_metric(self, candidate: ModelVersion, champion: ModelVersion) -> _Verdict:
         values = []
         for version in (candidate, champion):
-            value = self._registry.metric(version, f"test/{self.metric}")
+            # The version's own first: the run's figure is that of the last of its models.
+            value = version.test_score(self.metric)
+            if value is None:
+                value = self._registry.metric(version, f"test/{self.metric}")
             if value is None or math.isnan(value):
                 return _Verdict(f"{version.name} has no test/{self.metric} in its run")
             values.append(value)
@@ -187,9 +194,13 @@ class _Judge:
                 return None
             return [GroundTruth.of(image_id, boxes) for image_id, boxes in read_truth(path).items()]
 
-    def _detections(self, version: ModelVersion) -> list[Detections] | None:
-        with self._registry.artifact(version, DETECTIONS) as path:
-            return None if path is None else read_detections(path)
+    def _detections(self, version: ModelVersion, *, former: bool) -> list[Detections] | None:
+        """Return what a model saw; `former`: look where that lay once, too."""
+        for place in (version.detections, *([FORMER_DETECTIONS] if former else [])):
+            with self._registry.artifact(version, place) as path:
+                if path is not None:
+                    return read_detections(path)
+        return None
 
 
 def _how_sure(found: Interval, films: int) -> str:

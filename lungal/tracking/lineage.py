@@ -27,7 +27,8 @@ def git_tags(root: Path) -> dict[str, str]:
 def dvc_hashes(lock: Path) -> dict[str, str]:
     """Return the md5 of every path that dvc.lock knows, by path; {} before the first repro.
 
-    Where a path is one stage's output and others' dependency, the output speaks: it is newer.
+    Where a path is one stage's output and others' dependency, the output speaks: it is newer. Of
+    the dependents of a path that no stage makes the first speaks: the others may yet have to run.
     """
     if not lock.exists():
         return {}
@@ -36,7 +37,7 @@ def dvc_hashes(lock: Path) -> dict[str, str]:
     return {
         item["path"]: item["md5"]
         for kind in ("deps", "outs")
-        for stage in stages
+        for stage in reversed(stages)
         for item in stage.get(kind, [])
         if "md5" in item
     }

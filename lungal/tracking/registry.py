@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 TEST_HASH = "lungal.test_hash"
 """Tag of a version: the hash of the test set it was judged on."""
+TEST_SCORE = "lungal.test."
+"""What the tags of a version begin with that hold its macro APs on that test set."""
+
+
+def detections_folder(model_version: str) -> str:
+    """Return the artifact folder of what a model saw on the test films.
+
+    A run may have several models: of the same films and parameters, by other code.
+    """
+    return f"detections/{model_version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,16 @@ class ModelVersion:
     def test_hash(self) -> str | None:
         """Hash of the test set that it was judged on; None before `evaluate` has run."""
         return self.tags.get(TEST_HASH)
+
+    def test_score(self, name: str) -> float | None:
+        """Return a macro AP on that test set, e.g. of `macro_ap40`; None if it is not known."""
+        said = self.tags.get(f"{TEST_SCORE}{name}", "None")
+        return None if said == "None" else float(said)
+
+    @property
+    def detections(self) -> str:
+        """Artifact of its run: what it saw on the test films."""
+        return f"{detections_folder(self.name)}/test.parquet"
 
 
 class MlflowRegistry:

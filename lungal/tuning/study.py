@@ -37,6 +37,7 @@ RETRIES = 3
 """How often a trial whose process died is tried again."""
 OPENINGS = 20
 """How often to open a storage that other workers are making at the moment."""
+STORAGE_FAULTS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,12 @@ def search(
 
     Raises:
         DetectorError: if a training fails, or returns no OBJECTIVE.
-        ServerError: if the storage cannot be reached.
+        ServerError: if the storage cannot be reached, now or later in the search.
     """
     if tune.trials == 0:
         return Outcome(Winner(train), _table([]), {})
     name = study_name(train, tune, data)
-    with _quiet():
+    with _quiet(), _answering(storage):
         study = _open_study(name, tune, storage, baseline(train, tune.space))
         worker = Worker(study, fit, train, tune, work, record)
         while (done := len(finished(study))) < tune.trials:
@@ -118,7 +119,7 @@ def search(
 def _open_study(
     name: str, tune: TuneParams, storage: str, start: Mapping[str, Any]
 ) -> optuna.Study:
-    try:
+    with _answering(storage, ImportError, OSError):  # ImportError: of the database's driver
         study = optuna.create_study(
             study_name=name,
             direction="maximize",
@@ -129,19 +130,34 @@ def _open_study(
             ),
             storage=_connect(storage, tune.heartbeat_seconds),
         )
-    except (
-        sqlalchemy.exc.SQLAlchemyError,
-        optuna.exceptions.StorageInternalError,
-        ImportError,  # the database's driver
-        OSError,
-    ) as error:
-        place = re.sub(r"//[^/@]*@", "//", storage)
-        text = " ".join(str(error).split())
-        raise ServerError(f"the study's storage {place} does not answer: {text}") from None
     alive = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
     if not any(BASELINE in trial.user_attrs for trial in alive):
         study.enqueue_trial(dict(start), user_attrs={BASELINE: True})
     return study
+
+
+@contextmanager
+def _answering(storage: str, *opening: type[Exception]) -> Iterator[None]:
+    """Turn what a storage raises in the block, and `opening`, into one line without a password."""
+    try:
+        yield
+    except Exception as error:
+        faults = [one for one in _chain(error) if isinstance(one, (*STORAGE_FAULTS, *opening))]
+        if not faults:
+            raise
+        place = re.sub(r"//[^/@]*@", "//", storage)
+        text = " ".join(str(faults[0]).split())
+        raise ServerError(f"the study's storage {place} does not answer: {text}") from None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those behind it: Optuna hides a storage's failure behind one of its own.
+
+    It tells the storage how a trial ended, and if that fails trips over what it was not told.
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _connect(storage: str, heartbeat_seconds: int) -> RDBStorage:

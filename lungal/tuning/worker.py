@@ -23,7 +23,10 @@ OBJECTIVE = "val/weighted_ap"
 BASELINE = "baseline"
 """User attribute of the trial with the parameters as they stand."""
 BEATS = "beats"
-"""User attribute of a trial whose first heartbeat has been recorded."""
+"""User attribute of a trial: its number, once its first heartbeat has been recorded. What tries it
+again is told the same, but has another number."""
+FIRST = "first"
+"""User attribute of a trial: its number, or that of the trial that it tries again."""
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 Fit = Callable[[TrainParams, Path, OnStep], Mapping[str, float]]
@@ -91,7 +94,8 @@ class Worker:
         self._turn.close()  # it is ours: the next worker may ask
         params = shorten(suggest(trial, self._train, self._tune.space), self._tune)
         # Another study may have left a training with these parameters: of other code, or weights.
-        key = hash_json([self._study.study_name, trial.params])
+        # Another trial may be at work on them: a small space has few.
+        key = hash_json([self._study.study_name, trial.params, trial.user_attrs[FIRST]])
         recorder = self._record(trial.number, key, trial.params)
         state = "FAIL"
         try:
@@ -132,13 +136,14 @@ class Worker:
         return _number(metrics[OBJECTIVE])
 
     def _ask_again(self, trial: optuna.Trial) -> None:
-        # Optuna tries again what died, but not what was interrupted. The same parameters have the
-        # same folder, with the checkpoints.
-        said = {name: value for name, value in trial.user_attrs.items() if name != BEATS}
-        self._study.enqueue_trial(trial.params, user_attrs=said)
+        # Optuna tries again what died, but not what was interrupted. What is said of it here leads
+        # to the same folder, with the checkpoints.
+        self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
 
     def _claim(self, trial: optuna.Trial) -> None:
         """Make sure that the trial is one of those asked for, and that its death will be noticed.
+
+        After that Optuna's retry of it, which is told the same, is known for one.
 
         Raises:
             _SlotTaken: if as many trials as asked for were begun before it, by other workers.
@@ -151,14 +156,16 @@ class Worker:
         if len(before) >= self._tune.trials:
             raise _SlotTaken
         self._study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]  # noqa: SLF001
-        trial.set_user_attr(BEATS, True)  # noqa: FBT003
+        trial.set_user_attr(FIRST, trial.user_attrs.get(FIRST, trial.number))
+        trial.set_user_attr(BEATS, trial.number)
 
     def _fail_stillborn(self) -> None:
         # Optuna takes a trial whose process died before its first heartbeat to be running for ever.
         now = datetime.now()  # noqa: DTZ005  as Optuna notes the start of a trial
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             age = (now - (trial.datetime_start or now)).total_seconds()
-            if BEATS not in trial.user_attrs and age > 2 * self._tune.heartbeat_seconds:
+            beats = trial.user_attrs.get(BEATS) == trial.number
+            if not beats and age > 2 * self._tune.heartbeat_seconds:
                 self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 

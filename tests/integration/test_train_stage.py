@@ -3,6 +3,7 @@
 import shutil
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from plugins.trainable_project import PATHS, REPOSITORY
@@ -16,6 +17,7 @@ class Notebook:
     """Stands for the round's run."""
 
     key = "0123456789abcdef"
+    logged: ClassVar = {}
 
     def system_metrics(self):
         return nullcontext()
@@ -24,7 +26,7 @@ class Notebook:
         pass
 
     def log_metrics(self, metrics, step=0):
-        pass
+        self.logged |= {name: (value, step) for name, value in metrics.items()}
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def project(tmp_path, monkeypatch):
     def fit(*records, work, on_step):
         work.mkdir(parents=True)
         (work / "checkpoint").touch()
-        return {"best_step": 99}
+        return {"best_step": 60.0, "val/macro_ap40": 0.25}
 
     monkeypatch.setattr(train, "make_strategy", lambda: None)
     monkeypatch.setattr(train, "is_chief", lambda strategy: True)
@@ -55,6 +57,11 @@ def project(tmp_path, monkeypatch):
 def test_the_checkpoints_of_a_finished_training_are_thrown_away(project):
     assert train.main() == 0
     assert not train.WORK.parent.exists()
+
+
+def test_the_best_is_logged_at_the_last_step_so_that_a_later_trainings_takes_its_place(project):
+    assert train.main() == 0
+    assert Notebook.logged == {"best_step": (60.0, 99), "best_val/macro_ap40": (0.25, 99)}
 
 
 def test_they_are_kept_if_a_parameter_changes_meanwhile(project, monkeypatch, capsys):

@@ -11,9 +11,9 @@ from lungal.data.detections import write_detections
 from lungal.data.manifest import write_truth
 from lungal.errors import PromotionError
 from lungal.records import Detections, LabelledBox, class_index
-from lungal.rounds.promote import DETECTIONS, TRUTH, promote
+from lungal.rounds.promote import FORMER_DETECTIONS, TRUTH, promote
 from lungal.tracking import ModelVersion
-from lungal.tracking.registry import TEST_HASH
+from lungal.tracking.registry import TEST_HASH, TEST_SCORE
 
 FILMS = [f"{patient:08d}_000" for patient in range(12)]
 BOX = (10.0, 10.0, 50.0, 50.0)
@@ -28,14 +28,24 @@ class Memory:
         self.metrics: dict[tuple[str, str], float] = {}
         self.files: dict[tuple[str, str], Path] = {}
 
-    def add(self, alias: str, number: int, *, test: str | None = "h1") -> ModelVersion:
+    def add(
+        self,
+        alias: str,
+        number: int,
+        *,
+        test: str | None = "h1",
+        run: str = "",
+        **scores: float | None,
+    ) -> ModelVersion:
         tags = {} if test is None else {TEST_HASH: test}
-        self.aliases[alias] = ModelVersion(str(number), f"r{number}-x", f"run-{number}", tags)
-        return self.aliases[alias]
+        tags |= {f"{TEST_SCORE}{name}": str(score) for name, score in scores.items()}
+        version = ModelVersion(str(number), f"r{number}-x", run or f"run-{number}", tags)
+        self.aliases[alias] = version
+        return version
 
-    def keep(self, version: ModelVersion, found: int) -> None:
+    def keep(self, version: ModelVersion, found: int, place: str = "") -> None:
         """Keep the truth, and detections that find it on the first `found` films."""
-        folder = self.folder / version.run_id
+        folder = self.folder / version.number
         folder.mkdir()
         truth = {film: (LabelledBox("Mass", *BOX),) for film in FILMS}
         write_truth(folder / "test.jsonl", truth)
@@ -44,7 +54,7 @@ class Memory:
             [see(film, hit=number < found) for number, film in enumerate(FILMS)],
         )
         self.files[version.run_id, TRUTH] = folder / "test.jsonl"
-        self.files[version.run_id, DETECTIONS] = folder / "test.parquet"
+        self.files[version.run_id, place or version.detections] = folder / "test.parquet"
 
     def version(self, alias: str) -> ModelVersion | None:
         return self.aliases.get(alias)
@@ -122,6 +132,38 @@ def test_better_on_the_same_films_wins_with_an_interval(
     assert "on 12 films" in report.reason
 
 
+def test_two_models_of_one_run_are_compared_each_by_its_own(registry: Memory) -> None:
+    champion, candidate = (
+        registry.add(alias, number, run="the same")
+        for alias, number in (("champion", 1), ("candidate", 2))
+    )
+    registry.keep(champion, 4)
+    registry.keep(candidate, 10)
+    report = promote(registry, draws=100)
+    assert report.promoted
+    assert report.interval is not None
+
+
+def test_detections_of_an_earlier_run_are_found_where_they_lay_then(registry: Memory) -> None:
+    champion, candidate = registry.add("champion", 1), registry.add("candidate", 2)
+    registry.keep(champion, 4, place=FORMER_DETECTIONS)
+    registry.keep(candidate, 10)
+    report = promote(registry, draws=100)
+    assert report.promoted
+    assert report.interval is not None
+
+
+def test_what_two_models_of_an_earlier_run_both_left_is_neithers(registry: Memory) -> None:
+    registry.add("champion", 1, run="the same", macro_ap40=0.3)
+    candidate = registry.add("candidate", 2, run="the same", macro_ap40=0.4)
+    registry.keep(candidate, 10, place=FORMER_DETECTIONS)
+    registry.metrics["the same", "test/macro_ap40"] = 0.4
+    report = promote(registry)
+    assert report.promoted
+    assert report.difference == pytest.approx(0.1)
+    assert report.interval is None
+
+
 def test_films_of_one_patient_have_no_interval(
     registry: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,8 +192,9 @@ def test_overlap_decides_which_metric_counts(registry: Memory) -> None:
 @pytest.mark.parametrize("value", [None, float("nan")])
 def test_missing_figure_is_named(registry: Memory, value: float | None) -> None:
     registry.add("champion", 1)
-    candidate = registry.add("candidate", 2)
+    candidate = registry.add("candidate", 2, macro_ap40=None)  # what cannot be measured is None
     registry.metrics["run-1", "test/macro_ap40"] = 0.1
+    assert candidate.test_score("macro_ap40") is None
     if value is not None:
         registry.metrics[candidate.run_id, "test/macro_ap40"] = value
     report = promote(registry)

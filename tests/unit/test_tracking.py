@@ -247,13 +247,17 @@ stages:
     outs: [{path: models/detector, md5: aa.dir}]
   label:
     cmd: x
-    deps: [{path: data/new, hash: md5}]
+    deps: [{path: data/new, hash: md5}, {path: data/log.jsonl, md5: today}]
     outs: [{path: data/labels.parquet, md5: fresh}]
+  readers:
+    cmd: x
+    deps: [{path: data/log.jsonl, md5: last week}]
 """,
         encoding="utf-8",
     )
     hashes = dvc_hashes(lock)
     assert hashes["data/labels.parquet"] == "fresh"
+    assert hashes["data/log.jsonl"] == "today"
     assert dvc_tags(hashes, [Path("models/detector"), Path("data/never")]) == {
         "dvc.models/detector": "aa.dir"
     }

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -18,7 +19,7 @@ from lungal.params import SpaceParams, TrainParams, TuneParams
 from lungal.tuning.space import PLACES, baseline, change, shorten, suggest
 from lungal.tuning.study import Outcome, search, study_name, write_trials
 from lungal.tuning.winner import Winner, read_best
-from lungal.tuning.worker import OBJECTIVE, OnStep
+from lungal.tuning.worker import BEATS, OBJECTIVE, OnStep, Worker
 
 BASE = TrainParams(steps=1000, warmup_steps=100, learning_rate=1e-3, seed=4)
 ALONE = dict.fromkeys(SpaceParams.model_fields)
@@ -58,8 +59,10 @@ class Log:
     def __init__(self) -> None:
         self.states: dict[int, str] = {}
         self.points: dict[int, list[int]] = {}
+        self.keys: list[str] = []
 
     def record(self, number: int, key: str, chosen: Mapping[str, Any]) -> "TrialLog":
+        self.keys.append(key)
         self.points[number] = []
         return TrialLog(self, number)
 
@@ -252,6 +255,25 @@ def test_an_interrupted_trial_is_the_next_and_goes_on_from_its_checkpoint(
     assert len(outcome.trials) == 3
 
 
+def test_trials_with_the_same_parameters_have_folders_and_logs_of_their_own(tmp_path: Path) -> None:
+    space = SpaceParams(**ALONE | {"crop": (True, False)})
+    toy = ToyTrainer()
+    _, log = run(tmp_path, toy, 4, space=space)
+    assert len({params.augment.crop for params in toy.asked}) < len(toy.asked)
+    assert len(set(toy.work)) == len(set(log.keys)) == len(toy.asked) == 4
+
+
+def test_a_retry_that_dies_before_its_first_heartbeat_is_not_waited_for(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    running = optuna.trial.TrialState.RUNNING
+    for _ in range(2):  # the second tries the first again, and is told what was said of it
+        study.add_trial(optuna.create_trial(state=running, user_attrs={BEATS: 0}))
+    tune: Any = SimpleNamespace(heartbeat_seconds=0)
+    worker = Worker(study, ToyTrainer().fit, BASE, tune, tmp_path, Log().record)
+    worker._fail_stillborn()
+    assert [trial.state.name for trial in study.get_trials()] == ["RUNNING", "FAIL"]
+
+
 def test_another_study_does_not_go_on_from_what_this_one_left(tmp_path: Path) -> None:
     def stopped(params: TrainParams) -> float:
         raise KeyboardInterrupt
@@ -289,6 +311,27 @@ def test_unreachable_storage_is_one_line_without_the_password(tmp_path: Path, st
         )
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("begun", [0, 2])
+def test_a_storage_that_fails_during_the_search_is_one_line(tmp_path: Path, begun: int) -> None:
+    def broken(params: TrainParams) -> float:
+        if len(toy.asked) > begun:
+            (tmp_path / "tuning" / "study.db").write_bytes(b"no database" * 1000)
+        return quality(params)
+
+    toy = ToyTrainer(broken)
+    with pytest.raises(ServerError, match=r"storage sqlite:.*study\.db does not answer") as caught:
+        run(tmp_path, toy, 4)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_disk_that_is_full_is_not_the_storages_fault(tmp_path: Path) -> None:
+    def full(params: TrainParams) -> float:
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        run(tmp_path, ToyTrainer(full), 1)
 
 
 def test_workers_that_make_the_storage_at_once_all_get_it(tmp_path: Path) -> None:

@@ -209,11 +209,8 @@ def _efficientdet(model: ModelParams, train: TrainParams) -> Message:
 
 
 def _centernet(model: ModelParams, train: TrainParams) -> Message:
-    extractor: Message = {
-        "type": "resnet_v2_50",
-        "channel_means": [127.5] * 3,  # 2x/255 - 1, as keras.applications feeds both backbones
-        "channel_stds": [127.5] * 3,
-    }
+    # No channel_means: both extractors scale greys to [-1, 1] themselves, as keras.applications do.
+    extractor: Message = {"type": "resnet_v2_50"}
     if model.architecture == "centernet_mobilenet_v2_fpn":
         # At exactly 1.0 the API downloads ImageNet weights, whatever the config says.
         width = model.depth_multiplier if model.depth_multiplier != 1.0 else 1.0 + 1e-6

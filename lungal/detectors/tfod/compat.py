@@ -38,6 +38,8 @@ def install() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # Read when a GPU is first used: who only looks shares the card too, not just who trains.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     sys.meta_path.insert(0, _ProtoFinder())
     _mend_numpy()
     _mend_tensorflow()

@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal
 
 from lungal.detectors.tfod import compat
+from lungal.errors import ParamsError
 
 BFLOAT16_SINCE = (8, 0)
 """NVIDIA compute capability from which bfloat16 runs on tensor cores (Ampere)."""
@@ -16,15 +17,11 @@ def make_strategy() -> Any:
     """Return the `tf.distribute.Strategy` for this machine; call it before any other TF work.
 
     TF_CONFIG names a cluster: multi-worker. Several GPUs (or several logical CPU devices and no
-    GPU): mirrored. Otherwise the default strategy on one device. GPU memory is allocated as it
-    is needed, so that several trials fit on one card.
+    GPU): mirrored. Otherwise the default strategy on one device.
     """
     compat.install()
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003
     if "cluster" in json.loads(os.environ.get("TF_CONFIG") or "{}"):
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -44,6 +41,37 @@ def wait_for_all(strategy: Any) -> None:
 
     one = strategy.run(lambda: tf.constant(1.0))
     strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
+
+
+def count_workers(strategy: Any) -> int:
+    """Return how many processes train together."""
+    resolver = strategy.cluster_resolver
+    spec = resolver.cluster_spec().as_dict() if resolver else {}
+    return max(1, sum(len(addresses) for addresses in spec.values()))
+
+
+def check_shares(strategy: Any, *, batch_size: int, shards: int) -> None:
+    """Make sure that every replica gets as many films a step, and every worker some records.
+
+    Args:
+        strategy: how the training is spread.
+        batch_size: films a step, of all replicas together.
+        shards: files of training records.
+
+    Raises:
+        ParamsError: if they cannot be shared out.
+    """
+    replicas, workers = strategy.num_replicas_in_sync, count_workers(strategy)
+    if batch_size % replicas:
+        raise ParamsError(
+            f"train.batch_size {batch_size} cannot be shared by the {replicas} devices that train: "
+            f"it must be a multiple of {replicas}"
+        )
+    if shards < workers:
+        raise ParamsError(
+            f"{shards} files of training records cannot be shared by the {workers} workers that "
+            f"train: records.shards must be {workers} or more"
+        )
 
 
 def use_bfloat16(mixed_precision: Literal["auto", "on", "off"]) -> bool:

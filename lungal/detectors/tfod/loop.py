@@ -176,16 +176,16 @@ class Loop:
 
         if self.strategy.num_replicas_in_sync == 1:
             return metrics
-        local = self.strategy.num_replicas_in_sync // self._workers()
-        mine = [v / local if is_chief(self.strategy) else 0.0 for v in metrics.values()]
-        each = self.strategy.run(lambda: tf.constant(mine, tf.float64))
-        agreed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None).numpy()
-        return dict(zip(metrics, agreed.tolist(), strict=True))
+        mine = tf.constant(list(metrics.values()), tf.float64)
 
-    def _workers(self) -> int:
-        resolver = self.strategy.cluster_resolver
-        spec = resolver.cluster_spec().as_dict() if resolver else {}
-        return max(1, sum(len(addresses) for addresses in spec.values()))
+        def speak() -> Any:
+            # The chief's first replica alone: parts of a number need not add up to it again.
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            return tf.where(replica == 0, mine, tf.zeros_like(mine))
+
+        said = self.strategy.run(speak)
+        agreed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, said, axis=None).numpy()
+        return dict(zip(metrics, agreed.tolist(), strict=True))
 
     def _read(self, losses: Any, speed: float, step: int) -> dict[str, float]:
         read = {key.replace("Loss/", "train/"): float(v) for key, v in losses.items()}

@@ -13,7 +13,13 @@ from typing import Any
 from lungal.data.tfrecords import read_records
 from lungal.detectors.protocol import OnStep
 from lungal.detectors.tfod.config import build_config
-from lungal.detectors.tfod.devices import is_chief, make_strategy, use_bfloat16, wait_for_all
+from lungal.detectors.tfod.devices import (
+    check_shares,
+    is_chief,
+    make_strategy,
+    use_bfloat16,
+    wait_for_all,
+)
 from lungal.detectors.tfod.export import export_model, restore_best, restore_weights
 from lungal.detectors.tfod.graph import Graph, Initial
 from lungal.detectors.tfod.loop import Loop
@@ -50,8 +56,9 @@ class TfodTrainer:
         on_step: OnStep,
     ) -> dict[str, float]:
         """See `Trainer.fit`."""
-        _check_records(train, val)
+        shards = _count_shards(train, val)
         strategy = make_strategy()
+        check_shares(strategy, batch_size=params.batch_size, shards=shards)
         given = (work, train, val, model, params)
         if is_chief(strategy):
             Progress.open(*given)
@@ -117,10 +124,13 @@ class TfodTrainer:
         return export_model(work, out)
 
 
-def _check_records(train: Path, val: Path) -> None:
-    for folder in (train, val):
-        if not any(folder.glob("*.tfrecord")):
+def _count_shards(train: Path, val: Path) -> int:
+    """Return how many files there are to train on, once there are some to validate on too."""
+    shards = {folder: len(list(folder.glob("*.tfrecord"))) for folder in (train, val)}
+    for folder, found in shards.items():
+        if not found:
             raise DetectorError(f"no *.tfrecord in {folder}; `dvc repro records` makes them")
+    return shards[train]
 
 
 def _shape(model: ModelParams, params: TrainParams) -> str:

@@ -28,6 +28,8 @@ KERAS_BACKBONES = {
     "centernet_mobilenet_v2_fpn": "MobileNetV2",
     "centernet_resnet50_v2": "ResNet50V2",
 }
+BLUE_FIRST = {"ResNet50"}
+"""Backbones that keras.applications trained on blue, green, red; the API feeds red, green, blue."""
 
 
 def load_initial(network: Any, model: ModelParams) -> str:
@@ -69,7 +71,7 @@ def hash_initial(model: ModelParams) -> str:
 def _hash_initial(where: str, sha256: str | None, architecture: str, depth: float) -> str:
     if where == "scratch":
         return where
-    make_strategy()  # before any other op: on a GPU the training could not make it afterwards
+    make_strategy()  # before any other op: of several workers none could make it afterwards
     digest = hashlib.sha256()
     path = None if where == "imagenet" else fetch(where, sha256)
     if path is None or path.suffix in KERAS_SUFFIXES:
@@ -111,6 +113,9 @@ def _copy_backbone(network: Any, model: ModelParams, weights: str) -> None:
     # pairing layers in order and comparing every shape is exact, whatever the layers are called.
     pairs = list(zip(_weighted(source), _weighted(_backbone(network)), strict=False))
     values = _without_lost_biases(pairs)
+    if KERAS_BACKBONES[model.architecture] in BLUE_FIRST:
+        kernel, *rest = values[0]
+        values[0] = [kernel[:, :, ::-1], *rest]
     for (theirs, ours), weights_of_layer in zip(pairs, values, strict=True):
         if [w.shape for w in weights_of_layer] != [tuple(w.shape) for w in ours.weights]:
             raise DetectorError(

@@ -77,6 +77,16 @@ def test_it_learns_a_step_and_serves(architecture: str, eager: Any) -> None:
     assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["centernet_mobilenet_v2_fpn", "centernet_resnet50_v2"])
+def test_centernet_sees_greys_from_minus_one_to_one(architecture: str, eager: Any) -> None:
+    model = smallest(architecture)
+    network = build_network(build_config(model, TrainParams()), training=True)
+    for grey, seen in ((0, -1.0), (255, 1.0)):
+        square = np.full((model.input_size, model.input_size), grey, np.uint8)
+        images, _ = network.preprocess(eager.cast(as_batch([square]), eager.float32))
+        assert images.numpy() == pytest.approx(seen)
+
+
 def learn(network: Any, film: Any, tf: Any) -> tuple[dict[str, float], list[str]]:
     """Take one step of gradient descent; return the losses and the variables without gradient."""
     tf.keras.backend.set_learning_phase(1)

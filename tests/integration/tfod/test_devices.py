@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytest
 from plugins.trainable_project import PATHS, lay_out, start_training
 
 from lungal.detectors.tfod import compat
-from lungal.detectors.tfod.devices import use_bfloat16
+from lungal.detectors.tfod.devices import check_shares, use_bfloat16
+from lungal.errors import ParamsError
 from lungal.params import ModelParams, TrainParams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -152,6 +154,111 @@ def free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
+
+
+AGREE = """
+from lungal.detectors.tfod import compat
+compat.install()
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+logical = [tf.config.LogicalDeviceConfiguration()] * 6
+tf.config.set_logical_device_configuration(cpu, logical)
+
+from lungal.detectors.tfod.devices import make_strategy
+from lungal.detectors.tfod.loop import Loop
+
+loop = object.__new__(Loop)
+loop.strategy = make_strategy()
+assert loop.strategy.num_replicas_in_sync == 6
+for start in range(100, 1100, 100):
+    said = {"start": float(start), "val/behind_leader": -start / 7}
+    assert loop._agree(said) == said, (said, loop._agree(said))
+"""
+
+
+def test_six_replicas_agree_on_the_very_number() -> None:
+    run_elsewhere(AGREE)
+
+
+SHARE = """
+from pathlib import Path
+from lungal.detectors.tfod import compat
+compat.install()
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+logical = [tf.config.LogicalDeviceConfiguration()] * 3
+tf.config.set_logical_device_configuration(cpu, logical)
+
+from lungal.detectors.tfod.train import TfodTrainer
+from lungal.errors import ParamsError
+from lungal.params import ModelParams, TrainParams
+
+for folder in (Path("train"), Path("val")):
+    folder.mkdir()
+    (folder / "00000-of-00001.tfrecord").touch()
+given = (Path("train"), Path("val"), ModelParams(), TrainParams(batch_size=8))
+try:
+    TfodTrainer().fit(*given, work=Path("work"), on_step=print)
+except ParamsError as error:
+    print(error)
+"""
+
+
+def test_a_batch_that_the_devices_cannot_share_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.chdir(tmp_path)
+    assert run_elsewhere(SHARE).strip() == (
+        "train.batch_size 8 cannot be shared by the 3 devices that train: "
+        "it must be a multiple of 3"
+    )
+    assert not Path("work").exists()
+
+
+def test_fewer_shards_than_workers_are_one_line() -> None:
+    cluster = {"worker": ["one:1", "two:1", "three:1"]}
+    spec = SimpleNamespace(as_dict=lambda: cluster)
+    resolver = SimpleNamespace(cluster_spec=lambda: spec)
+    strategy = SimpleNamespace(num_replicas_in_sync=6, cluster_resolver=resolver)
+    check_shares(strategy, batch_size=12, shards=3)
+    with pytest.raises(ParamsError, match=r"2 files .* the 3 workers .*shards must be 3 or more"):
+        check_shares(strategy, batch_size=12, shards=2)
+
+
+def run_elsewhere(script: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run a script in a process of its own, where TensorFlow is fresh; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+LOOK_THEN_TRAIN = """
+import os
+from lungal.detectors.tfod import compat
+compat.install()
+import tensorflow as tf
+tf.constant(1.0)  # a detector has looked: what is set up now is too late
+gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+tf.config.list_physical_devices = lambda kind=None: [gpu]
+from lungal.detectors.tfod.devices import make_strategy
+make_strategy()
+print(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"])
+"""
+
+
+@pytest.mark.parametrize("wish", [None, "false"])
+def test_who_looks_shares_the_card_and_may_train_afterwards(wish: str | None) -> None:
+    given = {name: value for name, value in os.environ.items() if "ALLOW_GROWTH" not in name}
+    if wish is not None:
+        given["TF_FORCE_GPU_ALLOW_GROWTH"] = wish
+    assert run_elsewhere(LOOK_THEN_TRAIN, given).split() == [wish or "true"]
 
 
 @pytest.mark.parametrize(

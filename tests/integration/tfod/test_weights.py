@@ -332,6 +332,27 @@ def is_among(value: Any, arrays: dict[tuple[int, ...], list[Any]]) -> bool:
     return any(np.array_equal(value, other) for other in arrays.get(value.shape, []))
 
 
+@pytest.mark.slow
+def test_a_backbone_of_blue_first_sees_the_same_in_red_first(tmp_path: Path) -> None:
+    compat.install()
+    import tensorflow as tf
+
+    keras = tf.keras.applications
+    theirs = keras.ResNet50(include_top=False, weights=None, input_shape=(None, None, 3))
+    theirs.save_weights(tmp_path / "resnet50.h5")
+    first = theirs.get_layer("conv1_conv").kernel.numpy()
+    name, path = "ssd_resnet50_fpn", str(tmp_path / "resnet50.h5")
+    model = ModelParams(architecture=name, input_size=160, initial_weights=path)
+    network = make_network(model)
+    assert load_initial(network, model) == "resnet50.h5"
+    ours = network._feature_extractor.classification_backbone.get_layer("conv1_conv").kernel
+    colours = np.random.default_rng(0).integers(0, 256, (1, 160, 160, 3)).astype(np.float32)
+    expected = tf.nn.conv2d(keras.resnet50.preprocess_input(colours.copy()), first, 2, "SAME")
+    found = tf.nn.conv2d(network.preprocess(tf.constant(colours))[0], ours, 2, "SAME")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+    assert np.abs(expected).max() > 10
+
+
 @pytest.mark.nih
 @pytest.mark.slow
 def test_weights_of_another_width_do_not_fit(imagenet: Path, tiny_model: ModelParams) -> None:
