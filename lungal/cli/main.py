@@ -62,17 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LungalError as error:
         sys.stderr.write(f"lungal: {error}\n")
         return error.exit_code
-    except typer.Exit as done:
-        if done.exit_code == INTERRUPTED:
-            sys.stderr.write("lungal: interrupted\n")
-        return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("lungal: interrupted\n")
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's own usage errors have it
             raise
         if line := error.format_message():  # none after the help of a bare `lungal`
             sys.stderr.write(f"lungal: {line}\n")
         return 2
+    if code == INTERRUPTED:  # which typer makes of Ctrl+C, without a word
+        sys.stderr.write("lungal: interrupted\n")
     return code if isinstance(code, int) else 0
