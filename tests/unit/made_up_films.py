@@ -11,7 +11,7 @@ def truth(image_id, rows, labels):
     )
 
 
-def seen(image_id, rows, scores, labels):
+def seen(image_id, rows, *, scores, labels):
     return Detections(
         image_id,
         np.array(rows, np.float32).reshape(-1, 4),
@@ -41,5 +41,5 @@ def made_up(rng, *, films, classes, ties=False, whole_pixels=False):
             scores = (scores * 5).round() / 5
         kinds = np.concatenate([np.repeat(labels, 3), rng.integers(0, len(CLASSES), len(noise))])
         truths.append(truth(f"{number:06d}", boxes, labels))
-        detections.append(seen(f"{number:06d}", found, scores, kinds))
+        detections.append(seen(f"{number:06d}", found, scores=scores, labels=kinds))
     return truths, detections

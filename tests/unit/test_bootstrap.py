@@ -57,7 +57,7 @@ def test_the_interval_is_that_of_copied_films(films):
 def test_a_draw_without_any_box_does_not_count(metric):
     box = [[10, 10, 50, 50]]
     truths = [truth("a", box, [0]), *(truth(name, [], []) for name in "bcd")]
-    found = [seen("a", box, [0], [0.9])]
+    found = [seen("a", box, scores=[0.9], labels=[0])]
     assert interval(truths, found, metric, seed=0, draws=50) == pytest.approx((1, 1, 1))
 
 
@@ -87,7 +87,9 @@ def test_films_of_one_patient_tell_less(films):
     truths, detections = films
     same = [truth(f"{k}-{t.image_id}", t.boxes, t.labels) for k in range(4) for t in truths]
     found = [
-        seen(f"{k}-{d.image_id}", d.boxes, d.scores, d.labels) for k in range(4) for d in detections
+        seen(f"{k}-{d.image_id}", d.boxes, scores=d.scores, labels=d.labels)
+        for k in range(4)
+        for d in detections
     ]
     patients = {t.image_id: t.image_id.partition("-")[2] for t in same}
     options = {"seed": 1, "draws": 60}
@@ -160,7 +162,9 @@ def test_a_model_does_not_differ_from_itself(films):
 def test_the_pairing_narrows_a_difference(films):
     truths, good = films
     worse = [
-        seen(d.image_id, d.boxes + np.float32(25), d.scores, d.labels) if number % 2 else d
+        seen(d.image_id, d.boxes + np.float32(25), scores=d.scores, labels=d.labels)
+        if number % 2
+        else d
         for number, d in enumerate(good)
     ]
     options = {"seed": 3, "draws": 80, "groups": patients_of(truths)}
@@ -177,7 +181,9 @@ def test_the_pairing_narrows_a_difference(films):
 def test_each_number_of_a_metric_has_its_paired_difference(films):
     truths, good = films
     worse = [
-        seen(d.image_id, d.boxes + np.float32(25), d.scores, d.labels) if number % 2 else d
+        seen(d.image_id, d.boxes + np.float32(25), scores=d.scores, labels=d.labels)
+        if number % 2
+        else d
         for number, d in enumerate(good)
     ]
     options = {"seed": 3, "draws": 30, "groups": patients_of(truths)}
@@ -226,7 +232,8 @@ def test_five_hundred_draws_take_seconds():
     boxes = np.concatenate([corners, corners + rng.uniform(50, 400, corners.shape)], axis=2)
     truths = [truth(f"{k:03d}", boxes[k, :2], rng.integers(0, 8, 2)) for k in range(150)]
     found = [
-        seen(f"{k:03d}", boxes[k], rng.random(100), rng.integers(0, 8, 100)) for k in range(150)
+        seen(f"{k:03d}", boxes[k], scores=rng.random(100), labels=rng.integers(0, 8, 100))
+        for k in range(150)
     ]
     started = time.process_time()
     interval(truths, found, macro_ap_at(0.4), seed=0, draws=500)

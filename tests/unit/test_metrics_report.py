@@ -38,9 +38,9 @@ def test_counts_and_working_point_by_hand():
         truth("d", [], []),
     ]
     found = [
-        seen("a", [SQUARE, ELSEWHERE], [0.9, 0.29], [4, 4]),
-        seen("b", [ELSEWHERE], [0.8], [5]),
-        seen("c", [ELSEWHERE, SQUARE], [0.7, 0.3], [0, 0]),
+        seen("a", [SQUARE, ELSEWHERE], scores=[0.9, 0.29], labels=[4, 4]),
+        seen("b", [ELSEWHERE], scores=[0.8], labels=[5]),
+        seen("c", [ELSEWHERE, SQUARE], scores=[0.7, 0.3], labels=[0, 0]),
     ]
     judged, _ = report.evaluate(truths, found, PARAMS)
     assert (judged["films"], judged["films_without_finding"], judged["boxes"]) == (4, 2, 3)
@@ -170,7 +170,9 @@ def test_the_coco_ap_is_the_mean_over_coco_s_overlaps(films, judged):
 def test_two_models_are_compared_on_the_same_draws(films):
     truths, good = films
     worse = [
-        seen(d.image_id, d.boxes + np.float32(30), d.scores, d.labels) if number % 2 else d
+        seen(d.image_id, d.boxes + np.float32(30), scores=d.scores, labels=d.labels)
+        if number % 2
+        else d
         for number, d in enumerate(good)
     ]
     options = (measures(PARAMS), PARAMS)
@@ -189,8 +191,8 @@ def test_two_models_are_compared_on_the_same_draws(films):
 def test_the_froc_table_steps_by_hand():
     truths = [truth("a", [SQUARE, ELSEWHERE], [0, 0]), truth("b", [], [])]
     found = [
-        seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], [0.9, 0.8, 0.5], [0, 0, 0]),
-        seen("b", [SQUARE], [0.4], [3]),
+        seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], scores=[0.9, 0.8, 0.5], labels=[0, 0, 0]),
+        seen("b", [SQUARE], scores=[0.4], labels=[3]),
     ]
     table = plot_tables.froc_table(truths, found, 0.5)
     of_class = table[table["class"] == CLASSES[0]]
