@@ -67,10 +67,12 @@ def evaluate(params: Params) -> None:
 def summarise(reports: Mapping[Split, report.Report]) -> dict[str, Any]:
     """Return what people compare rounds by; the rest is in reports/plots/ and in the run."""
     model = read_model_run()
-    named = ("round", "model_version", "labelled_films", "labelled_boxes")
     classes = reports["test"]["classes"]
     return {
-        **{name: model[name] for name in named},
+        "round": model.round,
+        "model_version": model.model_version,
+        "labelled_films": model.labelled_films,
+        "labelled_boxes": model.labelled_boxes,
         **{split: report.headlines(metrics) for split, metrics in reports.items()},
         "test_ap40": {name: of_class.get("ap40") for name, of_class in classes.items()},
     }
@@ -159,7 +161,7 @@ def log(
     test_hash = log_truth(tracked, truths)
     scores = {name: value for name, value in reports["test"].items() if name.startswith("macro")}
     tags = {f"lungal.test.{name}": value for name, value in scores.items()}
-    tracked.tag_model(read_model_run()["model_version"], tags | {TEST_HASH: test_hash})
+    tracked.tag_model(read_model_run().model_version, tags | {TEST_HASH: test_hash})
 
 
 def log_truth(tracked: Run, truths: Sequence[GroundTruth]) -> str:

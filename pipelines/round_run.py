@@ -73,7 +73,7 @@ def round_run(stage: str, params: Params) -> Iterator[Run]:
         key, number = run_key(params), read_round(PATHS.labels)
     else:
         model = read_model_run()
-        key, number = str(model["run_key"]), int(model["round"])
+        key, number = model.run_key, model.round
     hashes = dvc_hashes(DVC_LOCK)
     tracker = Tracker(tracking_uri(ROOT, os.environ), OUTBOX)
     tags = {

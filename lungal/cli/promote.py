@@ -1,6 +1,5 @@
 """`lungal promote`: the candidate becomes the champion, if it is better."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lungal.data.model_run import ServedModel
+from lungal.errors import DetectorError
 from lungal.params import load_params
 from lungal.paths import load_paths
 
@@ -48,7 +49,6 @@ def promote(
 
 def _model_here() -> str | None:
     try:
-        run = json.loads((load_paths(Path("dvc.yaml")).model / "run.json").read_text("utf-8"))
-        return str(run["model_version"])
-    except (FileNotFoundError, ValueError, KeyError):
+        return ServedModel.read(load_paths(Path("dvc.yaml")).model).model_version
+    except DetectorError:
         return None

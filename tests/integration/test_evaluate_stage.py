@@ -102,7 +102,7 @@ def test_metrics_and_tables_agree(metrics):
         "labelled_films": 80,
         "labelled_boxes": 71,
     }
-    assert metrics["model_version"] == MODEL["model_version"]
+    assert metrics["model_version"] == MODEL.model_version
     assert set(metrics["test_ap40"]) == set(CLASSES)
     assert metrics["test"]["films"] == 12
     assert 0 < metrics["test"]["macro_ap50"] < metrics["test"]["macro_ap30"] <= 1
@@ -173,7 +173,7 @@ def test_the_run_hears_of_it(project, notebook, metrics):
         "plots",
         "truth/test.jsonl",
     ]
-    tags = notebook.tags[MODEL["model_version"]]
+    tags = notebook.tags[MODEL.model_version]
     assert tags["lungal.test.macro_ap40"] == metrics["test"]["macro_ap40"]
     assert len(tags["lungal.test_hash"]) == 64
     _, labels = project

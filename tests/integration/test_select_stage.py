@@ -57,8 +57,8 @@ def test_it_writes_the_surest_doubts_with_reasons(labels):
     assert rows["score"].is_monotonic_decreasing
     assert rows["patient_id"].is_unique
     assert set(rows["image_id"]) <= set(pool(labels))
-    assert set(rows["round"]) == {MODEL["round"]}
-    assert set(rows["model_version"]) == {MODEL["model_version"]}
+    assert set(rows["round"]) == {MODEL.round}
+    assert set(rows["model_version"]) == {MODEL.model_version}
     assert set(rows["strategy"]) == {"least_confidence"}
     seen = {film.image_id: film for film in read_detections(PATHS.detections / "pool.parquet")}
     for row in rows.itertuples():
@@ -456,7 +456,7 @@ def test_what_the_round_itself_brings_does_not_change_the_selection(mixed):
     before = PATHS.selection.read_bytes()
     rows = read_selection()
     control = rows.loc[rows["role"] == "control", "image_id"].iloc[0]
-    now = MODEL["round"]
+    now = MODEL.round
     append_log(
         PATHS.annotations,
         [read_again(control, role="control", round=now), read_again(doubted[0], round=now)],
