@@ -1,6 +1,5 @@
 """Stage ingest: a source folder becomes films, a manifest and the truth that came with them."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -8,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lungal.data.files import whole_file, whole_folder
+from lungal.data.files import whole_folder, write_json
 from lungal.data.manifest import write_manifest, write_truth
 from lungal.data.sources import phantom
-from lungal.data.sources.intake import Intake, check_tolerance, summarise, tabulate, take_in
+from lungal.data.sources.intake import check_tolerance, summarise, tabulate, take_in
 from lungal.data.sources.nih import read_nih
 from lungal.errors import SourceError
 from lungal.params import DataParams, Params, SubsetParams
@@ -41,7 +40,7 @@ def ingest(params: Params) -> None:
         _clear()
         with whole_folder(PATHS.images) as folder, progress("ingest") as report:
             intake = take_in(survey, folder, report)
-            _write_report(intake)
+            write_json(PATHS.quarantine, summarise(intake))
             check_tolerance(intake, data.tolerance)
     images = PATHS.images.relative_to(PATHS.manifest.parent)
     write_truth(PATHS.truth, intake.truth)
@@ -79,11 +78,6 @@ def _clear() -> None:
     # A run killed between two outputs must not leave new films beside an old manifest.
     for output in (PATHS.manifest, PATHS.truth, PATHS.quarantine):
         output.unlink(missing_ok=True)
-
-
-def _write_report(intake: Intake) -> None:
-    with whole_file(PATHS.quarantine) as temporary:
-        temporary.write_text(json.dumps(summarise(intake), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

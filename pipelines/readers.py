@@ -1,6 +1,5 @@
 """Stage readers: log and truth to reports/readers.json, reports/readers/ and the run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -8,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from lungal.data.annotations import read_log
-from lungal.data.files import whole_file, whole_folder
+from lungal.data.files import whole_folder, write_json
 from lungal.data.manifest import read_truth
 from lungal.data.tables import as_csv
 from lungal.evaluation import reader_figures as draw
 from lungal.evaluation.figures import encode_png
+from lungal.evaluation.report import flatten
 from lungal.params import Params
 from lungal.reading.report import ReaderReport, as_json, report
 from lungal.records import Annotation
@@ -30,8 +30,7 @@ def judge(params: Params, readings: list[Annotation]) -> None:
     """Judge readings, write down what is found, draw it and log it."""
     found = report(readings, read_truth(PATHS.truth), params.reading)
     summary = as_json(found)
-    with whole_file(PATHS.readers) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(PATHS.readers, summary)
     with whole_folder(PATHS.readers_plots) as folder:
         for name, content in plots(found).items():
             (folder / name).write_bytes(content)
@@ -74,7 +73,7 @@ def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:
     The ledger's names stay the same from run to run, so that MLflow can compare rounds.
     """
     groups = {name: summary[name] for name in ("readers", "blind", "agreement")}
-    metrics = flatten(groups, "")
+    metrics = flatten(groups)
     if found.ledger:
         last = found.ledger[-1]
         metrics |= flatten(summary["ledger"][f"round_{last.round}"], "ledger/")
@@ -82,17 +81,6 @@ def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:
     tracked.log_metrics(metrics)
     tracked.log_artifact(PATHS.readers)
     tracked.log_artifact(PATHS.readers_plots)
-
-
-def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Return the numbers of nested groups by their path; what is unknown is left out."""
-    flat: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        elif value is not None:
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

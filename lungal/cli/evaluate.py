@@ -1,6 +1,5 @@
 """`lungal evaluate`: how good a model is on films from elsewhere."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -183,11 +182,9 @@ def judge(
 
 def write(out: Path, document: Mapping[str, Any]) -> None:
     """Write everything as JSON: named fields, null where a number is not defined."""
-    from lungal.data.files import whole_file
+    from lungal.data.files import write_json
 
-    with whole_file(out) as part:
-        text = json.dumps(_plain(document), indent=1, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(out, _plain(document), indent=1)
 
 
 def _subset(params: Params, no_finding: int | None) -> SubsetParams:
