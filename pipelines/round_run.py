@@ -17,6 +17,7 @@ from lungal.data.files import require
 from lungal.data.labels import read_round
 from lungal.params import Params
 from lungal.tracking import (
+    OUTBOX,
     Run,
     Tracker,
     content_hash,
@@ -30,7 +31,6 @@ from pipelines.examined import read_model_run
 from pipelines.stage import PATHS
 
 ROOT = Path()
-OUTBOX = Path("mlruns/outbox")
 DVC_LOCK = Path("dvc.lock")
 
 MAKERS = ("tune", "train")

@@ -22,9 +22,7 @@ from lungal.cli.readers import readers
 from lungal.cli.serve_predictions import serve_predictions
 from lungal.cli.simulate import simulate
 from lungal.cli.status import status
-from lungal.errors import LungalError
-
-INTERRUPTED = 130
+from lungal.errors import INTERRUPTED, LungalError
 
 app = typer.Typer(
     name="lungal",

@@ -17,9 +17,10 @@ from lungal.cli import main
 from lungal.cli.demo import READERS, Playground, read_round
 from lungal.cli.doctor import Finding, examine
 from lungal.cli.git import ask_git, git
-from lungal.cli.main import INTERRUPTED, app
+from lungal.cli.main import app
 from lungal.data.manifest import write_truth
 from lungal.errors import (
+    INTERRUPTED,
     DetectorError,
     LungalError,
     ParamsError,
@@ -134,7 +135,7 @@ def test_an_error_is_one_line_and_its_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("lungal.cli.status.load_paths", raising(error))
+    monkeypatch.setattr("lungal.cli.project.load_paths", raising(error))
     assert main(["status"]) == code
     assert capsys.readouterr().err == f"lungal: {error}\n"
 
@@ -142,13 +143,13 @@ def test_an_error_is_one_line_and_its_exit_code(
 def test_ctrl_c_shows_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lungal.cli.status.load_paths", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("lungal.cli.project.load_paths", raising(KeyboardInterrupt()))
     assert main(["status"]) == INTERRUPTED == 130
     assert capsys.readouterr().err == "lungal: interrupted\n"
 
 
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lungal.cli.status.load_paths", raising(ZeroDivisionError("a defect")))
+    monkeypatch.setattr("lungal.cli.project.load_paths", raising(ZeroDivisionError("a defect")))
     with pytest.raises(ZeroDivisionError, match="a defect"):
         main(["status"])
 
