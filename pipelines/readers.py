@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from lungal.data.annotations import read_log
 from lungal.data.files import whole_folder, write_json
 from lungal.data.manifest import read_truth
@@ -15,6 +13,7 @@ from lungal.evaluation.figures import encode_png
 from lungal.evaluation.report import flatten
 from lungal.params import Params
 from lungal.reading.report import ReaderReport, as_json, report
+from lungal.reading.tables import automation_table, reader_table, seconds_table
 from lungal.records import Annotation
 from lungal.tracking import Run
 from pipelines.round_run import round_run
@@ -41,9 +40,9 @@ def judge(params: Params, readings: list[Annotation]) -> None:
 def plots(found: ReaderReport) -> dict[str, bytes]:
     """Return the plots by file name: tables for DVC, pictures for people."""
     tables = {
-        "sensitivity": draw.reader_table(found.readers),
-        "drift": draw.reader_table(found.drift),
-        "blind": draw.automation_table(found.automation),
+        "sensitivity": reader_table(found.readers),
+        "drift": reader_table(found.drift),
+        "blind": automation_table(found.automation),
         "seconds": seconds_table(found.seconds),
     }
     pictures = {
@@ -55,16 +54,6 @@ def plots(found: ReaderReport) -> dict[str, bytes]:
     return {f"{name}.csv": as_csv(table) for name, table in tables.items()} | {
         f"{name}.png": encode_png(figure) for name, figure in pictures.items()
     }
-
-
-def seconds_table(of_readers: Mapping[str, Sequence[float]]) -> pd.DataFrame:
-    """Return a row (reader, reading, seconds) per reading; `reading` counts from 1."""
-    rows = [
-        (reader, number, value)
-        for reader, values in of_readers.items()
-        for number, value in enumerate(values, start=1)
-    ]
-    return pd.DataFrame(rows, columns=["reader", "reading", "seconds"])
 
 
 def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:
