@@ -12,7 +12,7 @@ from lungal.evaluation.confusion import AXIS, confusion
 from lungal.evaluation.froc import RATES
 from lungal.evaluation.localisation import T_IOBB, T_IOU
 from lungal.evaluation.measures import ALL, MACRO, as_table, compare_all, measures
-from lungal.evaluation.precision_recall import average_precision, macro_ap
+from lungal.evaluation.precision_recall import coco_ap, macro_ap
 from lungal.params import EvaluateParams
 from lungal.records import CLASSES
 
@@ -62,7 +62,7 @@ def test_it_says_what_the_metrics_say(films, judged):
         low, high = judged[f"macro_ap{name}_low"], judged[f"macro_ap{name}_high"]
         assert low < high
         per_class = [judged["classes"][label][f"ap{name}"] for label in CLASSES]
-        expected = average_precision(*films, iou)
+        expected = coco_ap(*films, [iou])
         np.testing.assert_allclose(np.array(per_class, float), expected, atol=1e-6)
 
 
@@ -162,7 +162,7 @@ def test_headlines_are_short(judged):
 
 
 def test_the_coco_ap_is_the_mean_over_coco_s_overlaps(films, judged):
-    expected = np.mean([average_precision(*films, iou) for iou in np.linspace(0.5, 0.95, 10)], 0)
+    expected = np.mean([coco_ap(*films, [iou]) for iou in np.linspace(0.5, 0.95, 10)], 0)
     assert judged["coco_ap"] == pytest.approx(np.nanmean(expected), abs=1e-6)
     assert judged["classes"]["Mass"]["coco_ap"] == pytest.approx(expected[4], abs=1e-6)
 

@@ -14,7 +14,6 @@ from lungal.evaluation.matching import match_films
 from lungal.evaluation.precision_recall import (
     COCO_IOUS,
     RECALLS,
-    average_precision,
     coco_ap,
     macro_ap,
     precision_recall_curve,
@@ -27,8 +26,8 @@ HALF_WIDER = (0, 0, 15, 10)
 
 
 def test_one_hit_is_perfect():
-    ap = average_precision(
-        [truth("a", [SQUARE], [2])], [seen("a", [SQUARE], scores=[0.1], labels=[2])], 0.5
+    ap = coco_ap(
+        [truth("a", [SQUARE], [2])], [seen("a", [SQUARE], scores=[0.1], labels=[2])], [0.5]
     )
     assert ap[2] == 1
     assert np.isnan(np.delete(ap, 2)).all()
@@ -37,19 +36,19 @@ def test_one_hit_is_perfect():
 def test_a_miss_before_the_hit_halves_it():
     films = [truth("a", [SQUARE], [0])]
     found = [seen("a", [ELSEWHERE, SQUARE], scores=[0.9, 0.8], labels=[0, 0])]
-    assert average_precision(films, found, 0.5)[0] == pytest.approx(0.5)
+    assert coco_ap(films, found, [0.5])[0] == pytest.approx(0.5)
 
 
 def test_a_miss_after_the_hit_costs_nothing():
     films = [truth("a", [SQUARE], [0])]
     found = [seen("a", [ELSEWHERE, SQUARE], scores=[0.8, 0.9], labels=[0, 0])]
-    assert average_precision(films, found, 0.5)[0] == 1
+    assert coco_ap(films, found, [0.5])[0] == 1
 
 
 def test_half_of_the_truths_found_is_51_of_101_points():
     films = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
     found = [seen("a", [SQUARE], scores=[0.9], labels=[0])]
-    assert average_precision(films, found, 0.5)[0] == pytest.approx(51 / 101)
+    assert coco_ap(films, found, [0.5])[0] == pytest.approx(51 / 101)
 
 
 def test_hit_miss_hit_by_hand():
@@ -69,13 +68,13 @@ def test_false_alarms_on_films_without_finding_count():
         seen("a", [SQUARE], scores=[0.5], labels=[0]),
         seen("b", [SQUARE], scores=[0.9], labels=[0]),
     ]
-    assert average_precision(films, found, 0.5)[0] == pytest.approx(0.5)
+    assert coco_ap(films, found, [0.5])[0] == pytest.approx(0.5)
 
 
 def test_classes_without_truth_are_left_out_and_unseen_classes_are_zero():
     films = [truth("a", [SQUARE, SQUARE], [0, 1])]
     found = [seen("a", [SQUARE, SQUARE], scores=[0.9, 0.9], labels=[0, 7])]
-    ap = average_precision(films, found, 0.5)
+    ap = coco_ap(films, found, [0.5])
     assert ap[:2].tolist() == [1, 0]
     assert np.isnan(ap[7])
     assert macro_ap(films, found, 0.5) == pytest.approx(0.5)
@@ -146,7 +145,7 @@ def coco_average_precision(truths, detections, *ious):
 def test_agrees_with_pycocotools(iou, kind):
     truths, detections = made_up(np.random.default_rng(int(iou * 100)), films=60, **kind)
     expected = coco_average_precision(truths, detections, iou)
-    ours = average_precision(truths, detections, iou)
+    ours = coco_ap(truths, detections, [iou])
     assert 0.02 < np.nanmean(expected) < 0.98  # else the comparison says nothing
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
     assert macro_ap(truths, detections, iou) == pytest.approx(np.nanmean(expected), abs=1e-6)
@@ -169,7 +168,7 @@ def test_agrees_with_pycocotools_beyond_a_hundred_detections():
     scores = np.append(rng.uniform(0.2, 1, 150), [0.9, 0.1])
     detections = [seen("a", rows, scores=scores, labels=[0] * 152)]
     expected = coco_average_precision(truths, detections, 0.5)
-    np.testing.assert_allclose(average_precision(truths, detections, 0.5), expected, atol=1e-6)
+    np.testing.assert_allclose(coco_ap(truths, detections, [0.5]), expected, atol=1e-6)
 
 
 def test_the_weighted_ap_counts_boxes_and_not_classes():
