@@ -1,5 +1,7 @@
 """Films and detections made up for the tests of lungal.evaluation."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lungal.records import CLASSES, Detections, GroundTruth
@@ -43,3 +45,12 @@ def made_up(rng, *, films, classes, ties=False, whole_pixels=False):
         truths.append(truth(f"{number:06d}", boxes, labels))
         detections.append(seen(f"{number:06d}", found, scores=scores, labels=kinds))
     return truths, detections
+
+
+def copied(films, weights):
+    """Copy each film as often as its weight says, under names that keep the order."""
+    return [
+        replace(film, image_id=f"{film.image_id}-{copy}")
+        for film, times in zip(films, weights, strict=True)
+        for copy in range(int(times))
+    ]

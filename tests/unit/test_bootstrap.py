@@ -1,11 +1,10 @@
 """The bootstrap against copying films by hand, and against its promise."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 
 from lungal.errors import EvaluationError
 from lungal.evaluation.bootstrap import (
@@ -33,15 +32,6 @@ def patients_of(truths, films_per_patient=3):
 def interval(*arguments, **options):
     """The first number of a metric with its interval."""
     return intervals(*arguments, **options)[0]
-
-
-def copied(films, weights):
-    """Copy each film as often as its weight says, under names that keep the order."""
-    return [
-        replace(film, image_id=f"{film.image_id}-{copy}")
-        for film, times in zip(films, weights, strict=True)
-        for copy in range(int(times))
-    ]
 
 
 def test_the_interval_is_that_of_copied_films(films):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 
 from lungal.evaluation.bootstrap import intervals
 from lungal.evaluation.froc import RATES, froc_at, froc_curve, sensitivity_at
@@ -107,19 +107,9 @@ def test_against_trying_every_threshold(ties):
 def test_weights_are_copies_of_films():
     truths, detections = made_up(np.random.default_rng(8), films=20, classes=np.arange(3))
     weights = np.random.default_rng(9).integers(0, 4, 20)
-    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
-    copied = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
-    found = [
-        seen(
-            f"{k:06d}_{c}",
-            detections[k].boxes,
-            scores=detections[k].scores,
-            labels=detections[k].labels,
-        )
-        for k, c in copies
-    ]
+    copies = copied(truths, weights), copied(detections, weights)
     weighted = sensitivity_at(match_films(truths, detections, 0.4))(weights.astype(float))
-    for ours, theirs in zip(weighted, at(copied, found, iou=0.4), strict=True):
+    for ours, theirs in zip(weighted, at(*copies, iou=0.4), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 
 from lungal.evaluation.bootstrap import intervals
 from lungal.evaluation.localisation import (
@@ -145,14 +145,9 @@ def test_each_number_has_its_interval_from_the_same_draws_as_copies():
     truths, detections = made_up(np.random.default_rng(1), films=30, classes=np.arange(3))
     weights = np.arange(30) % 3
     statistic = class_accuracy("iou", (0.3,))(truths, detections)(weights.astype(float))
-    kept = [k for k in range(30) for _ in range(weights[k])]
-    copied = [truth(f"{n}", truths[k].boxes, truths[k].labels) for n, k in enumerate(kept)]
-    found = [
-        seen(f"{n}", detections[k].boxes, scores=detections[k].scores, labels=detections[k].labels)
-        for n, k in enumerate(kept)
-    ]
+    copies = copied(truths, weights), copied(detections, weights)
     np.testing.assert_allclose(
-        statistic, class_accuracy("iou", (0.3,))(copied, found)(np.ones(len(kept)))
+        statistic, class_accuracy("iou", (0.3,))(*copies)(np.ones(len(copies[0])))
     )
     rows = intervals(truths, detections, class_accuracy("iou", T_IOU), seed=0, draws=40)
     assert len(rows) == len(T_IOU) * 9

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -194,17 +194,8 @@ def test_weights_are_copies_of_films():
     rng = np.random.default_rng(7)
     truths, detections = made_up(rng, films=20, classes=np.arange(4))
     weights = rng.integers(0, 4, 20)
-    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
-    copied_truths = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
-    copied = [
-        seen(
-            f"{k:06d}_{c}",
-            detections[k].boxes,
-            scores=detections[k].scores,
-            labels=detections[k].labels,
-        )
-        for k, c in copies
-    ]
     weighted = precision_recall_curve(match_films(truths, detections, 0.4), weights.astype(float))
-    naive = precision_recall_curve(match_films(copied_truths, copied, 0.4))
+    naive = precision_recall_curve(
+        match_films(copied(truths, weights), copied(detections, weights), 0.4)
+    )
     np.testing.assert_allclose(weighted, naive, atol=1e-12)

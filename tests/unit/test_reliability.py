@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 from sklearn.metrics import brier_score_loss
 
 from lungal.evaluation.bootstrap import intervals
@@ -82,20 +82,10 @@ def test_against_counting_bin_by_bin():
 def test_weights_are_copies_of_films():
     truths, detections = made_up(np.random.default_rng(8), films=20, classes=np.arange(3))
     weights = np.random.default_rng(9).integers(0, 4, 20)
-    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
-    copied = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
-    found = [
-        seen(
-            f"{k:06d}_{c}",
-            detections[k].boxes,
-            scores=detections[k].scores,
-            labels=detections[k].labels,
-        )
-        for k, c in copies
-    ]
+    copies = copied(truths, weights), copied(detections, weights)
     for metric in (class_d_ece_at(0.4), class_brier_at(0.4)):
         weighted = metric(truths, detections)(weights.astype(float))
-        np.testing.assert_allclose(weighted, values(metric, (copied, found)), atol=1e-12)
+        np.testing.assert_allclose(weighted, values(metric, copies), atol=1e-12)
 
 
 def test_calibration_makes_both_smaller_on_films_that_it_has_not_seen():
