@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from examined_project import MODEL, examine, make_project
+from plugins.changed_params import change_params
 
 from lungal.data.detections import read_detections
 from lungal.data.labels import ground_truth, read_labels
@@ -49,9 +49,7 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         labels = make_project()
-    params = yaml.safe_load((root / "params.yaml").read_text())
-    params["evaluate"] |= {"bootstrap": 10, "gallery": 3}
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    change_params(root, evaluate={"bootstrap": 10, "gallery": 3})
     return root, labels
 
 

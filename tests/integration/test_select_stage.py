@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from examined_project import MODEL, SIDES, examine, make_project, write_calibration
+from plugins.changed_params import change_params
 
 from lungal.acquisition import composition, selection
 from lungal.acquisition.selection import SELECTORS
@@ -33,15 +33,8 @@ def labels(tmp_path, monkeypatch):
     return make_project()
 
 
-def set_params(section, **values):
-    path = Path("params.yaml")
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params[section] |= values
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
-
-
 def set_select(**values):
-    set_params("select", **values)
+    change_params(select=values)
 
 
 def read_selection():

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 import typer
-import yaml
+from plugins.changed_params import change_params
 from rich.console import Console
 
 from lungal.cli import main
@@ -54,12 +54,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def change_data(project: Path, **changes: object) -> None:
-    raw = yaml.safe_load((project / "params.yaml").read_text())
-    raw["data"] |= changes
-    (project / "params.yaml").write_text(yaml.safe_dump(raw))
 
 
 # help
@@ -223,7 +217,7 @@ def test_a_folder_that_is_no_dvc_project(project: Path) -> None:
 
 
 def test_films_of_nih(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    change_data(project, source="nih", root=None)
+    change_params(project, data={"source": "nih", "root": None})
     nowhere = findings(project)["films"]
     assert nowhere.state == "bad"
     assert "lungal data fetch" in nowhere.mend

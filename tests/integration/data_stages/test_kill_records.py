@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from plugins.waiting import wait_for
 
 from lungal.data.tfrecords import read_records, shard_paths
 from lungal.errors import StageOrderError
@@ -31,13 +31,6 @@ records.main(["train"])
 """
 
 
-def wait_for(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the stage never got there"
-        time.sleep(0.05)
-
-
 def test_a_killed_stage_leaves_no_result_and_the_next_run_starts_over(project):
     assert split.main([]) == 0
     assert label.main([]) == 0
@@ -47,7 +40,7 @@ def test_a_killed_stage_leaves_no_result_and_the_next_run_starts_over(project):
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            wait_for(lambda: list(PATHS.records.glob(".train.*/0*")))
+            wait_for(lambda: list(PATHS.records.glob(".train.*/0*")), process)
         finally:
             process.kill()
     assert process.returncode == -9
