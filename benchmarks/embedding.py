@@ -10,7 +10,6 @@ than films of two patients? Films that the model was trained on are left out.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from lungal.data.films import read_films
 from lungal.data.images import prepare
 from lungal.data.labels import films, read_labels
+from lungal.data.model_run import ServedModel
 from lungal.data.sources import nih
 from lungal.detectors.tfod import compat
 from lungal.detectors.tfod.network import as_batch, build_network, serve_mode
@@ -52,7 +52,7 @@ def pool(folder: Path, paths: dict[str, Path]) -> dict[str, list[Vectors]]:
     network = read_network(folder)
     import tensorflow as tf
 
-    size = json.loads((folder / "run.json").read_text(encoding="utf-8"))["input_size"]
+    size = ServedModel.read(folder).input_size
 
     @tf.function  # type: ignore[untyped-decorator]
     def look(films: Any) -> Any:

@@ -25,6 +25,9 @@ They are rendered once, at the edge (`lungal.cli` and `pipelines`), and never ho
 
 from collections.abc import Iterable
 
+INTERRUPTED = 130
+"""Exit code after Ctrl+C, as shells have it: 128 and the number of the signal."""
+
 
 class LungalError(Exception):
     """Base of all errors above; its text is one line that a person can act on."""

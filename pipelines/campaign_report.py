@@ -21,9 +21,8 @@ from lungal.simulation.receipts import SHEET, caption, unscored
 from lungal.simulation.results import Chain, Pick, Point
 from lungal.simulation.tables import point_table, summary, tables
 from lungal.simulation.verdict import Verdict, judge
-from lungal.tracking import Tracker, git_tags, tracking_uri
+from lungal.tracking import OUTBOX, Tracker, git_tags, tracking_uri
 from pipelines.gallery import draw_tile
-from pipelines.round_run import OUTBOX
 from pipelines.stage import PATHS, track
 
 PAGE = "report.html"

@@ -11,7 +11,6 @@ were trained on different films disagree, nobody knows.
 Killed, it goes on with the fold, and in the training, where it was.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -23,11 +22,11 @@ import pandas as pd
 
 from lungal.data.detections import read_detections, write_detections
 from lungal.data.digests import hash_json
-from lungal.data.files import whole_file
 from lungal.data.films import film_paths, read_films
 from lungal.data.folds import deal as deal_films
 from lungal.data.labels import films, pool, read_labels
 from lungal.data.looks import write_looks
+from lungal.data.model_run import FILE, ServedModel
 from lungal.data.tfrecords import read_records, write_records
 from lungal.detectors.protocol import Trainer
 from lungal.detectors.tfod.infer import load_detector
@@ -110,7 +109,7 @@ def _examine(
     """
     if _own(work).exists():
         return
-    if not (work / "model" / "run.json").exists():
+    if not (work / "model" / FILE).exists():
         _train_on(others, tuned, params, work=work, name=name)
     detector = load_detector(work / "model", params.detect)
     stored = film_paths(PATHS.manifest)
@@ -146,13 +145,8 @@ def _train_on(
 
         trainer.fit(train, val, params.model, tuned, work=work / "training", on_step=on_step)
     weights = trainer.export(work / "training", work / "model")
-    described = {
-        "model_version": f"crossfit-{weights[:8]}",
-        "classes": list(CLASSES),
-        "input_size": params.model.input_size,
-    }
-    with whole_file(work / "model" / "run.json") as part:
-        part.write_text(json.dumps(described), encoding="utf-8")
+    model = ServedModel(f"crossfit-{weights[:8]}", CLASSES, params.model.input_size)
+    model.write(work / "model")
 
 
 def _key(

@@ -67,10 +67,12 @@ def evaluate(params: Params) -> None:
 def summarise(reports: Mapping[Split, report.Report]) -> dict[str, Any]:
     """Return what people compare rounds by; the rest is in reports/plots/ and in the run."""
     model = read_model_run()
-    named = ("round", "model_version", "labelled_films", "labelled_boxes")
     classes = reports["test"]["classes"]
     return {
-        **{name: model[name] for name in named},
+        "round": model.round,
+        "model_version": model.model_version,
+        "labelled_films": model.labelled_films,
+        "labelled_boxes": model.labelled_boxes,
         **{split: report.headlines(metrics) for split, metrics in reports.items()},
         "test_ap40": {name: of_class.get("ap40") for name, of_class in classes.items()},
     }
@@ -155,7 +157,7 @@ def log(
     tracked.log_artifact(PATHS.metrics)
     tracked.log_artifact(PATHS.calibration)
     tracked.log_artifact(PATHS.plots)
-    version = str(read_model_run()["model_version"])
+    version = read_model_run().model_version
     tracked.log_artifact(PATHS.detections / "test.parquet", detections_folder(version))
     test_hash = log_truth(tracked, truths)
     scores = {name: value for name, value in reports["test"].items() if name.startswith("macro")}

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from lungal.data.detections import read_detections
 from lungal.data.files import require, stage_output
 from lungal.data.looks import read_looks
+from lungal.data.model_run import FILE, ModelRun
 from lungal.errors import EvaluationError, StageOrderError
 from lungal.evaluation.calibration import Calibration, from_json
 from lungal.records import Detections
@@ -76,15 +76,14 @@ def read_committee(films: Collection[str]) -> dict[str, tuple[Detections, ...]]:
     return _read_each(PATHS.committee, films, "crossfit")
 
 
-def read_model_run() -> dict[str, Any]:
+def read_model_run() -> ModelRun:
     """Read models/detector/run.json: what is known of the model that made the detections.
 
     Raises:
+        DetectorError: if the file is damaged.
         StageOrderError: if there is no trained model.
     """
-    path = require(PATHS.model / "run.json", "train")
-    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return run
+    return ModelRun.read(require(PATHS.model / FILE, "train").parent)
 
 
 def read_calibration() -> Calibration:

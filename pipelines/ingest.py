@@ -1,6 +1,5 @@
 """Stage ingest: a source folder becomes films, a manifest and the truth that came with them."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -8,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lungal.data.files import whole_file, whole_folder
+from lungal.data.files import whole_folder, write_json
 from lungal.data.manifest import write_manifest, write_truth
 from lungal.data.sources import phantom
-from lungal.data.sources.intake import Intake, check_tolerance, summarise, tabulate, take_in
-from lungal.data.sources.nih import read_nih
+from lungal.data.sources.intake import check_tolerance, summarise, tabulate, take_in
+from lungal.data.sources.nih import ROOT_VARIABLE, nih_root, read_nih
 from lungal.errors import SourceError
 from lungal.params import DataParams, Params, SubsetParams
 from pipelines.stage import PATHS, progress, run
 
-ROOT_VARIABLE = "LUNGAL_NIH_ROOT"
 PHANTOMS = ".phantom."
 """How the temporary folder of drawn films starts."""
 
@@ -41,7 +39,7 @@ def ingest(params: Params) -> None:
         _clear()
         with whole_folder(PATHS.images) as folder, progress("ingest") as report:
             intake = take_in(survey, folder, report)
-            _write_report(intake)
+            write_json(PATHS.quarantine, summarise(intake))
             check_tolerance(intake, data.tolerance)
     images = PATHS.images.relative_to(PATHS.manifest.parent)
     write_truth(PATHS.truth, intake.truth)
@@ -51,21 +49,18 @@ def ingest(params: Params) -> None:
 @contextmanager
 def _source(data: DataParams) -> Iterator[tuple[Path, SubsetParams]]:
     if data.source == "nih":
-        yield _nih_root(data), data.subset
+        root = nih_root(data.root, os.environ)
+        if root is None:
+            raise SourceError(
+                f"no NIH folder: data.root in params.yaml is null and {ROOT_VARIABLE} unset"
+            )
+        yield root, data.subset
         return
     PATHS.images.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=PHANTOMS, dir=PATHS.images.parent) as folder:
         with progress("draw phantoms") as report:
             phantom.generate(Path(folder), data.phantom, report)
         yield Path(folder), SubsetParams(rule="everything")
-
-
-def _nih_root(data: DataParams) -> Path:
-    if data.root is not None:
-        return data.root
-    if root := os.environ.get(ROOT_VARIABLE):
-        return Path(root)
-    raise SourceError(f"no NIH folder: data.root in params.yaml is null and {ROOT_VARIABLE} unset")
 
 
 def _sweep() -> None:
@@ -79,11 +74,6 @@ def _clear() -> None:
     # A run killed between two outputs must not leave new films beside an old manifest.
     for output in (PATHS.manifest, PATHS.truth, PATHS.quarantine):
         output.unlink(missing_ok=True)
-
-
-def _write_report(intake: Intake) -> None:
-    with whole_file(PATHS.quarantine) as temporary:
-        temporary.write_text(json.dumps(summarise(intake), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

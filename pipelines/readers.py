@@ -1,20 +1,19 @@
 """Stage readers: log and truth to reports/readers.json, reports/readers/ and the run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from lungal.data.annotations import read_log
-from lungal.data.files import whole_file, whole_folder
+from lungal.data.files import whole_folder, write_json
 from lungal.data.manifest import read_truth
 from lungal.data.tables import as_csv
 from lungal.evaluation import reader_figures as draw
 from lungal.evaluation.figures import encode_png
+from lungal.evaluation.report import flatten
 from lungal.params import Params
 from lungal.reading.report import ReaderReport, as_json, report
+from lungal.reading.tables import automation_table, reader_table, seconds_table
 from lungal.records import Annotation
 from lungal.tracking import Run
 from pipelines.round_run import round_run
@@ -30,8 +29,7 @@ def judge(params: Params, readings: list[Annotation]) -> None:
     """Judge readings, write down what is found, draw it and log it."""
     found = report(readings, read_truth(PATHS.truth), params.reading)
     summary = as_json(found)
-    with whole_file(PATHS.readers) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(PATHS.readers, summary)
     with whole_folder(PATHS.readers_plots) as folder:
         for name, content in plots(found).items():
             (folder / name).write_bytes(content)
@@ -42,9 +40,9 @@ def judge(params: Params, readings: list[Annotation]) -> None:
 def plots(found: ReaderReport) -> dict[str, bytes]:
     """Return the plots by file name: tables for DVC, pictures for people."""
     tables = {
-        "sensitivity": draw.reader_table(found.readers),
-        "drift": draw.reader_table(found.drift),
-        "blind": draw.automation_table(found.automation),
+        "sensitivity": reader_table(found.readers),
+        "drift": reader_table(found.drift),
+        "blind": automation_table(found.automation),
         "seconds": seconds_table(found.seconds),
     }
     pictures = {
@@ -58,23 +56,13 @@ def plots(found: ReaderReport) -> dict[str, bytes]:
     }
 
 
-def seconds_table(of_readers: Mapping[str, Sequence[float]]) -> pd.DataFrame:
-    """Return a row (reader, reading, seconds) per reading; `reading` counts from 1."""
-    rows = [
-        (reader, number, value)
-        for reader, values in of_readers.items()
-        for number, value in enumerate(values, start=1)
-    ]
-    return pd.DataFrame(rows, columns=["reader", "reading", "seconds"])
-
-
 def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:
     """Log to the run of the model that the readings taught: all groups, and the last round read.
 
     The ledger's names stay the same from run to run, so that MLflow can compare rounds.
     """
     groups = {name: summary[name] for name in ("readers", "blind", "agreement")}
-    metrics = flatten(groups, "")
+    metrics = flatten(groups)
     if found.ledger:
         last = found.ledger[-1]
         metrics |= flatten(summary["ledger"][f"round_{last.round}"], "ledger/")
@@ -82,17 +70,6 @@ def log(tracked: Run, found: ReaderReport, summary: Mapping[str, Any]) -> None:
     tracked.log_metrics(metrics)
     tracked.log_artifact(PATHS.readers)
     tracked.log_artifact(PATHS.readers_plots)
-
-
-def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Return the numbers of nested groups by their path; what is unknown is left out."""
-    flat: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        elif value is not None:
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

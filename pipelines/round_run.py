@@ -17,6 +17,7 @@ from lungal.data.files import require
 from lungal.data.labels import read_round
 from lungal.params import Params
 from lungal.tracking import (
+    OUTBOX,
     Run,
     Tracker,
     content_hash,
@@ -30,7 +31,6 @@ from pipelines.examined import read_model_run
 from pipelines.stage import PATHS
 
 ROOT = Path()
-OUTBOX = Path("mlruns/outbox")
 DVC_LOCK = Path("dvc.lock")
 
 MAKERS = ("tune", "train")
@@ -85,7 +85,7 @@ def round_run(stage: str, params: Params) -> Iterator[Run]:
         key, number = run_key(params), read_round(PATHS.labels)
     else:
         model = read_model_run()
-        key, number = str(model["run_key"]), int(model["round"])
+        key, number = model.run_key, model.round
     tracker = Tracker(tracking_uri(ROOT, os.environ), OUTBOX)
     tags = {
         "lungal.stage": stage,

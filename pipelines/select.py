@@ -17,6 +17,7 @@ from lungal.data.annotations import read_log
 from lungal.data.digests import sha256_of
 from lungal.data.files import whole_file
 from lungal.data.labels import read_labels
+from lungal.data.model_run import ModelRun
 from lungal.errors import LeakError
 from lungal.params import Params, SelectParams
 from lungal.records import Annotation
@@ -52,26 +53,25 @@ PER_FILM = COLUMNS[:11]
 def select(params: Params) -> None:
     """Choose the films to be read next, check the choice, and write it down."""
     # Readings of the round to be selected and of later ones change nothing.
-    before = read_model_run()["round"]
+    model = read_model_run()
     until_settled(
-        lambda: [event for event in read_log(PATHS.annotations) if event.round < before],
-        partial(select_after, params),
+        lambda: [event for event in read_log(PATHS.annotations) if event.round < model.round],
+        partial(select_after, params, model),
     )
 
 
-def select_after(params: Params, log: Sequence[Annotation]) -> None:
+def select_after(params: Params, model: ModelRun, log: Sequence[Annotation]) -> None:
     """Choose films after the readings of a log."""
     labels = read_labels(PATHS.labels)
-    model = read_model_run()
-    candidates = find_candidates(labels, log, params, before=model["round"])
-    places = compose(candidates, params.select, params.queue, number=model["round"])
+    candidates = find_candidates(labels, log, params, before=model.round)
+    places = compose(candidates, params.select, params.queue, number=model.round)
     check_roles(places, labels)
     rows = pd.DataFrame([_row(place) for place in places], columns=PER_FILM).assign(
         strategy=params.select.strategy,
         selector=params.select.selector,
         seed=params.select.seed,
-        round=model["round"],
-        model_version=model["model_version"],
+        round=model.round,
+        model_version=model.model_version,
         data_hash=hash_files(*chosen_from(params.select)),
     )
     rows["choice"] = rows["choice"].astype("Int64")  # whole numbers, and gaps

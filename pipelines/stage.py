@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lungal.errors import ChangedParamsError, LungalError, StageOrderError
+from lungal.errors import INTERRUPTED, ChangedParamsError, LungalError, StageOrderError
 from lungal.params import Params, load_params, read_sections
 from lungal.paths import load_paths
 
@@ -33,7 +33,6 @@ LOCKED = Path(PIPELINE.name)
 """Where this is, DVC runs the stages, and notes down what they were run with."""
 PASSES = 5
 QUIET_SECONDS = 15.0
-INTERRUPTED = 130
 
 logger = logging.getLogger(__name__)
 

@@ -1,15 +1,14 @@
 """Stage train: the records and the tuned parameters to models/detector/, logged as it goes."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lungal.data.files import whole_file
 from lungal.data.labels import read_labels, read_round
 from lungal.data.learnt_from import LearntFrom, write_learnt_from
+from lungal.data.model_run import ModelRun
 from lungal.data.tfrecords import read_records
 from lungal.detectors.tfod.devices import is_chief, make_strategy
 from lungal.detectors.tfod.train import TfodTrainer
@@ -48,8 +47,7 @@ def train(params: Params) -> Afterwards | None:
             best = fit(params, tuned, on_step=on_step)
         # At the last step: MLflow shows the value of the highest, and of those the one logged last.
         tracked.log_metrics({"best_step": best["best_step"]} | _final(best), tuned.steps)
-        run_json = export(params, best, tracked.key)
-        log_model(tracked, params, run_json)
+        log_model(tracked, params, export(params, best, tracked.key))
     return forget
 
 
@@ -66,7 +64,7 @@ def fit(params: Params, tuned: TrainParams, *, on_step: Any) -> dict[str, float]
     return TfodTrainer().fit(*records, params.model, tuned, work=WORK, on_step=on_step)
 
 
-def export(params: Params, best: Mapping[str, float], run_key: str) -> dict[str, Any]:
+def export(params: Params, best: Mapping[str, float], run_key: str) -> ModelRun:
     """Write models/detector/ and return what its run.json says."""
     weights = TfodTrainer().export(WORK, PATHS.model)
     number = read_round(PATHS.labels)
@@ -76,35 +74,34 @@ def export(params: Params, best: Mapping[str, float], run_key: str) -> dict[str,
     patient = read_labels(PATHS.labels).set_index("image_id")["patient_id"]
     met = {truth.image_id: str(patient[truth.image_id]) for truth in [*truths, *chosen_by]}
     write_learnt_from(PATHS.model, LearntFrom.of(met))
-    run_json = {
-        "model_version": f"r{number}-{weights[:8]}",
-        "round": number,
-        "classes": list(CLASSES),
-        "architecture": params.model.architecture,
-        "input_size": params.model.input_size,
-        "labelled_films": len(truths),
-        "labelled_boxes": sum(len(truth.boxes) for truth in truths),
-        "best_step": int(best["best_step"]),
-        "val": {name: value for name, value in best.items() if name.startswith("val/")},
-        "weights_sha256": weights,
-        "run_key": run_key,
-    }
-    with whole_file(PATHS.model / "run.json") as part:
-        part.write_text(json.dumps(run_json, indent=1) + "\n", encoding="utf-8")
-    return run_json
+    model = ModelRun(
+        model_version=f"r{number}-{weights[:8]}",
+        round=number,
+        classes=CLASSES,
+        architecture=params.model.architecture,
+        input_size=params.model.input_size,
+        labelled_films=len(truths),
+        labelled_boxes=sum(len(truth.boxes) for truth in truths),
+        best_step=int(best["best_step"]),
+        val={name: value for name, value in best.items() if name.startswith("val/")},
+        weights_sha256=weights,
+        run_key=run_key,
+    )
+    model.write(PATHS.model)
+    return model
 
 
-def log_model(tracked: Run, params: Params, run_json: Mapping[str, Any]) -> None:
+def log_model(tracked: Run, params: Params, model: ModelRun) -> None:
     """Log the model with a film as input example, and register it as the candidate."""
     example, _ = next(iter(read_records(PATHS.records / "val")))
     tracked.log_artifact(PATHS.model / "pipeline.config")
     tracked.log_model(
         PATHS.model,
-        run_json["model_version"],
+        model.model_version,
         loader=LOADER,
         detect=params.detect,
         example=example.pixels,
-        tags={"round": run_json["round"], "architecture": run_json["architecture"]},
+        tags={"round": str(model.round), "architecture": model.architecture},
     )
 
 

@@ -15,7 +15,6 @@ from lungal.params import ModelParams, Params, TrainParams
 from lungal.tracking import Run, content_hash
 from lungal.tracking.run import Status
 from lungal.tuning.study import Outcome, search, write_trials
-from lungal.tuning.winner import read_best as read_best
 from lungal.tuning.worker import Fit, OnStep
 from pipelines.round_run import round_run
 from pipelines.stage import PATHS, PIPELINE, progress, run

@@ -14,9 +14,8 @@ from lungal.annotation.hosting import Hosting, LocalFiles, Uploads
 from lungal.annotation.label_studio import LabelStudio, OnProgress
 from lungal.annotation.pseudonyms import Pseudonyms, load_pseudonyms
 from lungal.annotation.server import LocalServer
+from lungal.cli.project import ROOT
 from lungal.errors import ServerError, TokenError
-
-ROOT = Path()
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request
 

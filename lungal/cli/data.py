@@ -13,8 +13,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lungal.cli.first_films import first
+from lungal.cli.project import Project
 from lungal.errors import SourceError
-from lungal.params import DataParams, SubsetParams, load_params
+from lungal.params import DataParams, SubsetParams
 
 if TYPE_CHECKING:
     from lungal.data.sources.intake import Progress as Report
@@ -25,7 +26,6 @@ app = typer.Typer(
 
 app.command()(first)
 
-PARAMS = Path("params.yaml")
 SHOWN = 20
 """Lines of quarantine that `check` prints."""
 
@@ -55,7 +55,7 @@ def fetch(
     from lungal.data.sources.fetch import fetch_nih
     from lungal.data.sources.kaggle import KaggleDataset
 
-    data = load_params(PARAMS).data
+    data = Project().params.data
     changes: dict[str, Any] = {"rule": "everything"} if everything else {}
     if no_finding is not None:
         changes["no_finding"] = no_finding
@@ -76,7 +76,7 @@ def check(root: Root = None) -> None:
     from lungal.data.sources.intake import check_tolerance, summarise, take_in
     from lungal.data.sources.nih import read_nih
 
-    data = load_params(PARAMS).data
+    data = Project().params.data
     folder = _folder(root, data)
     survey = read_nih(folder, data.subset)
     with _bar("check") as report:
@@ -91,12 +91,12 @@ def check(root: Root = None) -> None:
 
 
 def _folder(root: Path | None, data: DataParams) -> Path:
-    if folder := root or data.root:
+    from lungal.data.sources.nih import ROOT_VARIABLE, nih_root
+
+    if folder := nih_root(root or data.root, os.environ):
         return folder
-    if variable := os.environ.get("LUNGAL_NIH_ROOT"):
-        return Path(variable)
     raise SourceError(
-        "no NIH folder: give --root, or set data.root in params.yaml or LUNGAL_NIH_ROOT"
+        f"no NIH folder: give --root, or set data.root in params.yaml or {ROOT_VARIABLE}"
     )
 
 

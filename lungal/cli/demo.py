@@ -152,9 +152,9 @@ def open_playground(here: Path, source: str, root: Path | None, console: Console
 def _find_films(source: str, root: Path | None) -> Path | None:
     if source == "phantom":
         return None
-    given = root or (
-        Path(os.environ["LUNGAL_NIH_ROOT"]) if "LUNGAL_NIH_ROOT" in os.environ else None
-    )
+    from lungal.data.sources.nih import nih_root
+
+    given = nih_root(root, os.environ)
     if given is None:
         raise SourceError("--source nih needs --root (make demo SOURCE=nih NIH=<folder>)")
     if not given.is_dir():

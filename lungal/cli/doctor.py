@@ -17,8 +17,8 @@ from rich.table import Table
 
 from lungal.annotation.connection import TokenKind, open_http, talking_to, token_kind
 from lungal.cli.connection import Connection, connect
+from lungal.cli.project import Project
 from lungal.errors import LungalError, PseudonymError, ServerError, TokenError
-from lungal.params import load_params
 
 PACKAGES = (
     "tensorflow",
@@ -116,7 +116,7 @@ def _list_gpus() -> str:
 
 
 def _check_project(root: Path) -> Iterator[Finding]:
-    params = load_params(root / "params.yaml")
+    params = Project(root).params
     yield Finding("params.yaml", "ok", f"profile {params.profile}, source {params.data.source}")
     if not (root / ".dvc").is_dir():
         yield Finding("dvc", "bad", f"{root} is no DVC project", "run from the project's root")
@@ -125,32 +125,36 @@ def _check_project(root: Path) -> Iterator[Finding]:
 
 
 def _check_films(root: Path) -> Iterator[Finding]:
-    data = load_params(root / "params.yaml").data
+    data = Project(root).params.data
     if data.source == "phantom":
         yield Finding("films", "ok", "synthetic, made by `dvc repro`")
         return
-    folder = data.root or os.environ.get("LUNGAL_NIH_ROOT")
-    mend = "set data.root in params.yaml or LUNGAL_NIH_ROOT; `lungal data fetch` brings NIH's films"
+    from lungal.data.sources.nih import ROOT_VARIABLE, nih_root
+
+    folder = nih_root(data.root, os.environ)
+    mend = (
+        f"set data.root in params.yaml or {ROOT_VARIABLE}; `lungal data fetch` brings NIH's films"
+    )
     if folder is None:
         yield Finding("films", "bad", "data.source is nih and no folder is named", mend)
-    elif not any(Path(folder).glob("BBox_List_2017*.csv")):
+    elif not any(folder.glob("BBox_List_2017*.csv")):
         yield Finding("films", "bad", f"no BBox_List_2017*.csv in {folder}", mend)
     else:
         yield Finding("films", "ok", f"{folder}; `lungal data check` looks closer")
 
 
 def _check_tracking(root: Path) -> Iterator[Finding]:
-    from lungal.tracking import MlflowRegistry, tracking_uri
+    from lungal.tracking import OUTBOX, MlflowRegistry, tracking_uri
 
     uri = tracking_uri(root, os.environ)
     try:
         MlflowRegistry(uri).version("champion")
     except ServerError as error:
-        mend = "start it or unset MLFLOW_TRACKING_URI; runs wait in mlruns/outbox until then"
+        mend = f"start it or unset MLFLOW_TRACKING_URI; runs wait in {OUTBOX} until then"
         yield Finding("mlflow", "bad", str(error), mend)
         return
     yield Finding("mlflow", "ok", uri.split("@")[-1])
-    waiting = len(list((root / "mlruns" / "outbox").glob("*.jsonl")))
+    waiting = len(list((root / OUTBOX).glob("*.jsonl")))
     if waiting:
         yield Finding("mlflow outbox", "note", f"{waiting} runs wait", "lungal track flush")
 

@@ -1,6 +1,5 @@
 """`lungal evaluate`: how good a model is on films from elsewhere."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from lungal.cli.connection import ROOT
 from lungal.cli.evaluation_tables import show
 from lungal.cli.model import find_model
+from lungal.cli.project import Project, plain_console
 from lungal.data.sources.box_file import IMAGE_ID
 from lungal.data.sources.survey import patient_of
 from lungal.errors import EvaluationError, SourceError
-from lungal.params import Params, SubsetParams, load_params
+from lungal.params import Params, SubsetParams
 
 if TYPE_CHECKING:  # pandas and SciPy take a second, and `lungal --help` needs neither
     from lungal.data.external import ExternalFilm, ExternalSet
@@ -74,7 +73,7 @@ def evaluate(
         raise SourceError(f"{out} is a folder; --out names a file")
     if no_finding is not None and data.is_file():
         raise SourceError(f"--no-finding {no_finding} is of NIH's layout; {data} is a file")
-    params = load_params(ROOT / "params.yaml")
+    params = Project().params
     found = read_external(
         data,
         images,
@@ -99,9 +98,7 @@ def evaluate(
     }
     write(out, document | judged)
     show(Console(), document, found, judged)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"all numbers are in {out}", markup=False
-    )
+    plain_console().print(f"all numbers are in {out}", markup=False)
 
 
 def find_met(found: "ExternalSet", learnt: "Sequence[LearntFrom | None]") -> list[str]:
@@ -183,11 +180,9 @@ def judge(
 
 def write(out: Path, document: Mapping[str, Any]) -> None:
     """Write everything as JSON: named fields, null where a number is not defined."""
-    from lungal.data.files import whole_file
+    from lungal.data.files import write_json
 
-    with whole_file(out) as part:
-        text = json.dumps(_plain(document), indent=1, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(out, _plain(document), indent=1)
 
 
 def _subset(params: Params, no_finding: int | None) -> SubsetParams:

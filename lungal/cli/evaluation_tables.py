@@ -65,11 +65,12 @@ def _left_out(found: "ExternalSet", met: Sequence[str] | None) -> list[str]:
 
 
 def _numbers_table(title: str, numbers: "Sequence[Number]") -> Table:
+    from lungal.evaluation.bootstrap import LEVEL
     from lungal.evaluation.measures import ALL, MACRO
 
     table = Table("measure", "at", title=title)
     table.add_column("all classes", justify="right", no_wrap=True)
-    table.add_column("90 % interval", justify="right", no_wrap=True)
+    table.add_column(f"{100 * LEVEL:g} % interval", justify="right", no_wrap=True)
     table.add_column("of")
     for one in numbers:
         if one.measure in SHOWN and one.of in (ALL, MACRO):
@@ -78,8 +79,11 @@ def _numbers_table(title: str, numbers: "Sequence[Number]") -> Table:
 
 
 def _groups_table(groups: "Sequence[Group]", point: Mapping[str, float]) -> Table:
+    from lungal.evaluation.bootstrap import LEVEL
+
     table = Table("group", title=f"Which films: AP and findings found at IoU {point['iou']:g}")
-    for name in ("films", "boxes", "AP", "90 %\ninterval", "at 1\nFP", "found", "FP a\nfilm"):
+    interval = f"{100 * LEVEL:g} %\ninterval"
+    for name in ("films", "boxes", "AP", interval, "at 1\nFP", "found", "FP a\nfilm"):
         table.add_column(name, justify="right", no_wrap=True)
     table.caption = (
         "at 1 FP: share of boxes found at one false positive a film; "

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
-from lungal.cli.connection import ROOT
+from lungal.cli.project import ROOT, Project, plain_console
 from lungal.errors import SourceError
-from lungal.params import load_params
-from lungal.paths import Paths, load_paths
+from lungal.paths import Paths
 
 if TYPE_CHECKING:  # pandas takes a second, and `lungal --help` does not need it
     from lungal.acquisition.pool import Choice
@@ -44,14 +42,15 @@ def first(
 
     if out.is_dir():
         raise SourceError(f"{out} is a folder; --out names a file")
-    params, paths = load_params(ROOT / "params.yaml"), load_paths(ROOT / "dvc.yaml")
+    here = Project()
+    params, paths = here.params, here.paths
     waiting, known = find_waiting(paths)
     manifest = read_manifest(paths.manifest)
     content = dict(zip(manifest["image_id"], manifest["sha256"], strict=True))
     stored = film_paths(paths.manifest)
     wanted = {name: stored[name] for name in (*waiting, *known)}
     backbone = Backbone(weights or params.proxy.initial_weights, params.proxy.input_size)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = plain_console()
     with whole_file(out) as part:  # an hour later would be too late to find that it cannot be
         rows = embed_kept(wanted, content, backbone, KEPT)
         embeddings = dict(track(rows, "Looking at films", len(wanted), console=console))

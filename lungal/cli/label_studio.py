@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from lungal.annotation.credentials import Credentials
 from lungal.annotation.server import DEFAULT_PORT, LocalServer
-from lungal.cli.connection import ROOT, Connection, Url, connect
-from lungal.params import load_params
-from lungal.paths import load_paths
+from lungal.cli.connection import Connection, Url, connect
+from lungal.cli.project import ROOT, Project, plain_console
 
 NOT_RUNNING = 3
 
@@ -45,7 +43,7 @@ def start(
     The first start installs Label Studio (servers/label-studio) and lays out its database, which
     takes a minute or two; later ones take some ten seconds.
     """
-    console = _console()
+    console = plain_console()
     server = LocalServer(ROOT)
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bars:
@@ -65,7 +63,7 @@ def start(
 @app.command()
 def stop() -> None:
     """Stop the server; tasks and readings stay on disk."""
-    _console().print("stopped" if LocalServer(ROOT).stop() else "it was not running")
+    plain_console().print("stopped" if LocalServer(ROOT).stop() else "it was not running")
 
 
 @app.command()
@@ -73,10 +71,10 @@ def status() -> None:
     """Say whether the server runs, and where; exit code 3 if it does not."""
     found = LocalServer(ROOT).status()
     if found is None:
-        _console().print("not running; start it with `lungal label-studio start`")
+        plain_console().print("not running; start it with `lungal label-studio start`")
         raise typer.Exit(NOT_RUNNING)
     health = "answers" if found.healthy else "is up but does not answer"
-    _console().print(f"Label Studio {health} at {found.url} (process {found.pid})")
+    plain_console().print(f"Label Studio {health} at {found.url} (process {found.pid})")
 
 
 @app.command()
@@ -99,7 +97,7 @@ def invite(
     for address in addresses or ():
         account = _account(connection, address)
         where = os.path.relpath(_accounts())
-        _console().print(f"{account.username} can log in at {connection.url}; see {where}")
+        plain_console().print(f"{account.username} can log in at {connection.url}; see {where}")
     if not addresses:
         typer.echo(invitation(connection.url, connection.token))
 
@@ -148,7 +146,8 @@ def answer(
     from lungal.data.manifest import read_truth
     from lungal.reading.scripted import Reader
 
-    paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
+    here = Project()
+    paths, params = here.paths, here.params.queue
     connection = connect(url)
     reader = Reader(
         read_truth(paths.truth),
@@ -163,7 +162,7 @@ def answer(
     if address is not None:
         connection = replace(connection, token=_account(connection, address).token)
     store = connection.project(project or params.project, film_paths(paths.manifest))
-    console = _console()
+    console = plain_console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bars, closing(store):
         task = bars.add_task("reading", total=None)
@@ -184,7 +183,3 @@ def _account(connection: Connection, address: str) -> Credentials:
 
 def _accounts() -> Path:
     return LocalServer(ROOT).folder / "readers"
-
-
-def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lungal.cli.project import ROOT, Project, plain_console
 from lungal.data.interchange.film import Format
 from lungal.errors import AnnotationError
-from lungal.params import load_params
-from lungal.paths import Paths, load_paths
+from lungal.paths import Paths
 
 if TYPE_CHECKING:
     from lungal.annotation.pseudonyms import Pseudonyms
@@ -69,7 +69,7 @@ def export_(
     from lungal.data.manifest import read_manifest
     from lungal.rounds.exchange import export_labels, known_labels
 
-    paths = load_paths(Path("dvc.yaml"))
+    paths = Project().paths
     labels = read_labels(paths.labels)
     part = None if split is Films.ALL else split.value
     films = known_labels(labels, read_manifest(paths.manifest), part)
@@ -124,7 +124,7 @@ def import_(
     from lungal.rounds.exchange import READERS
     from lungal.rounds.label_import import Importer, targets
 
-    paths = load_paths(Path("dvc.yaml"))
+    paths = Project().paths
     films = targets(read_manifest(paths.manifest), read_splits(paths.splits))
     importer = Importer(
         films,
@@ -157,7 +157,7 @@ def _names(
     def find(pseudonym: str) -> str | None:
         return by_pseudonym().get(pseudonym) if pseudonym.startswith("film-") else None
 
-    if not load_params(Path("params.yaml")).queue.pseudonyms:
+    if not Project().params.queue.pseudonyms:
         return lambda address: address.strip().lower(), find  # as `lungal pull` writes them
     return lambda address: loaded().reader(address), find
 
@@ -165,7 +165,6 @@ def _names(
 def _pseudonyms() -> "Pseudonyms":
     from lungal.annotation.pseudonyms import KEY_FILE, load_pseudonyms
     from lungal.annotation.server import LocalServer
-    from lungal.cli.connection import ROOT
 
     folder = LocalServer(ROOT).folder
     # A team's key is not drawn here: it must be the one with which the team's films are queued.
@@ -174,7 +173,7 @@ def _pseudonyms() -> "Pseudonyms":
 
 
 def _show(report: "ImportReport", paths: Paths, *, dry_run: bool) -> None:
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = plain_console()
     for refused in report.refused:
         errors.print(f"[yellow]refused[/] {escape(f'{refused.where}: {refused.reason}')}")
     console = Console(highlight=False, soft_wrap=True)

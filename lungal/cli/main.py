@@ -22,9 +22,7 @@ from lungal.cli.readers import readers
 from lungal.cli.serve_predictions import serve_predictions
 from lungal.cli.simulate import simulate
 from lungal.cli.status import status
-from lungal.errors import LungalError
-
-INTERRUPTED = 130
+from lungal.errors import INTERRUPTED, LungalError
 
 app = typer.Typer(
     name="lungal",
@@ -62,17 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LungalError as error:
         sys.stderr.write(f"lungal: {error}\n")
         return error.exit_code
-    except typer.Exit as done:
-        if done.exit_code == INTERRUPTED:
-            sys.stderr.write("lungal: interrupted\n")
-        return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("lungal: interrupted\n")
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's own usage errors have it
             raise
         if line := error.format_message():  # none after the help of a bare `lungal`
             sys.stderr.write(f"lungal: {line}\n")
         return 2
+    if code == INTERRUPTED:  # which typer makes of Ctrl+C, without a word
+        sys.stderr.write("lungal: interrupted\n")
     return code if isinstance(code, int) else 0

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from lungal.cli.connection import ROOT
+from lungal.cli.project import ROOT
 from lungal.errors import DetectorError
 
 MOST_NAMED = 10

@@ -1,16 +1,15 @@
 """`lungal promote`: the candidate becomes the champion, if it is better."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from lungal.params import load_params
-from lungal.paths import load_paths
+from lungal.cli.project import Project, plain_console
+from lungal.data.model_run import ServedModel
+from lungal.errors import DetectorError
 
 
 def promote(
@@ -30,25 +29,25 @@ def promote(
     import lungal.rounds.promote as use_case
     from lungal.tracking import MlflowRegistry, tracking_uri
 
-    evaluate = load_params(Path("params.yaml")).evaluate
+    here = Project()
+    evaluate = here.params.evaluate
     registry = MlflowRegistry(tracking_uri(Path(), os.environ))
     report = use_case.promote(
         registry,
         iou=iou,
         force=force,
-        here=_model_here(),
+        here=_model_of(here),
         seed=evaluate.seed,
         draws=evaluate.bootstrap,
     )
     word = "[green]promoted[/]" if report.promoted else "[yellow]not promoted[/]"
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{word}: {escape(report.reason)}")
+    plain_console().print(f"{word}: {escape(report.reason)}")
     if not report.promoted:
         raise typer.Exit(1)
 
 
-def _model_here() -> str | None:
+def _model_of(project: Project) -> str | None:
     try:
-        run = json.loads((load_paths(Path("dvc.yaml")).model / "run.json").read_text("utf-8"))
-        return str(run["model_version"])
-    except (FileNotFoundError, ValueError, KeyError):
+        return ServedModel.read(project.paths.model).model_version
+    except DetectorError:
         return None

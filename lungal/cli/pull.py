@@ -15,8 +15,9 @@ from rich.table import Table
 
 from lungal.annotation.label_studio import LabelStudio
 from lungal.cli.connection import Url, connect
-from lungal.params import Params, load_params
-from lungal.paths import Paths, load_paths
+from lungal.cli.project import Project, plain_console
+from lungal.params import Params
+from lungal.paths import Paths
 from lungal.records import Annotation, BoxOrigin
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def pull(
     """
     if dry_run and (watch or until_done):
         raise typer.BadParameter("--dry-run goes with a single pull, not with --watch")
-    paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml"))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    here, console = Project(), plain_console()
+    paths, params = here.paths, here.params
     store = _project(url, project, paths, params)
     with closing(store):
         once = _puller(store, paths)

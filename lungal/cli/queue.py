@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from lungal.cli.connection import Bucket, Url, connect
-from lungal.params import load_params
-from lungal.paths import load_paths
+from lungal.cli.project import Project
 from lungal.records import Detections
 
 
@@ -34,7 +33,8 @@ def queue(
     from lungal.data.annotations import read_log
     from lungal.data.films import film_paths
 
-    paths, params = load_paths(Path("dvc.yaml")), load_params(Path("params.yaml")).queue
+    here = Project()
+    paths, params = here.paths, here.params.queue
     selection = use_case.read_selection(paths.selection)
     connection = connect(url, s3)
     console = Console(stderr=True)

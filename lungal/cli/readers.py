@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from lungal.params import load_params
-from lungal.paths import load_paths
+from lungal.cli.project import Project
 
 if TYPE_CHECKING:  # SciPy and pandas take a second, and `lungal --help` needs neither
     from lungal.reading.automation import Arm, Automation
@@ -26,10 +25,10 @@ def readers() -> None:
     Computed from the log as it lies here; `dvc repro` writes the same numbers to
     reports/readers.json, with pictures in reports/readers/.
     """
-    root, console = Path.cwd(), Console()
-    found = read_report(root)
+    here, console = Project(Path.cwd()), Console()
+    found = read_report(here.root)
     show_report(found, console)
-    if found.ledger and not load_paths(root / "dvc.yaml").truth.exists():
+    if found.ledger and not here.paths.truth.exists():
         console.print("[yellow]no truth of known cases here[/]: dvc pull, or dvc repro ingest")
 
 
@@ -39,7 +38,8 @@ def read_report(root: Path) -> "ReaderReport":
     from lungal.data.manifest import read_truth
     from lungal.reading.report import report
 
-    paths, params = load_paths(root / "dvc.yaml"), load_params(root / "params.yaml")
+    project = Project(root)
+    paths, params = project.paths, project.params
     return report(
         read_log(root / paths.annotations),
         read_truth(root / paths.truth) if (root / paths.truth).exists() else {},

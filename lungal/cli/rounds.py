@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lungal.cli.git import ask_git
+from lungal.cli.project import Project
 from lungal.data.annotations import read_log
-from lungal.paths import load_paths
 from lungal.reading.standing import standing
 from lungal.records import Annotation
 
@@ -39,7 +39,7 @@ def read_rounds(root: Path) -> list[Round]:
     A round is a commit: its numbers are read off the last commit of reports/metrics.json that
     names it, and off the file as it lies here for the present round.
     """
-    paths = load_paths(root / "dvc.yaml")
+    paths = Project(root).paths
     reports: dict[int, Any] = {}
     for text in [*_committed(root, paths.metrics), _present(root / paths.metrics)]:
         report = _parse(text)

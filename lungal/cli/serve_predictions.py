@@ -11,15 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lungal.annotation.pseudonyms import load_pseudonyms
 from lungal.annotation.server import LocalServer
-from lungal.cli.connection import ROOT, Url, connect
+from lungal.cli.connection import Url, connect
 from lungal.cli.model import find_model
+from lungal.cli.project import ROOT, Project, plain_console
 from lungal.errors import ParamsError, ServerError
-from lungal.params import load_params
-from lungal.paths import load_paths
 
 if TYPE_CHECKING:
     from lungal.annotation.prediction_films import ProjectFilms
@@ -55,8 +53,7 @@ def serve_predictions(
     with _listen(host, port) as listening, TemporaryDirectory() as folder:
         service = _service(model, Path(folder), url)
         place = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"{service.model_version} answers at {place}; Ctrl+C ends it")
+        plain_console().print(f"{service.model_version} answers at {place}; Ctrl+C ends it")
         _serve(service, password, listening)
 
 
@@ -64,7 +61,7 @@ def _service(model: str, folder: Path, url: str | None) -> "PredictionService":
     from lungal.acquisition.strategies import build, for_a_stranger
     from lungal.annotation.prediction_service import PredictionService
 
-    params = load_params(ROOT / "params.yaml")
+    params = Project().params
     films, acquisition = _films(url), build(for_a_stranger(params.select))
     found = find_model(model, folder)
     from lungal.detectors.tfod.infer import load_detector
@@ -80,7 +77,7 @@ def _films(url: str | None) -> "ProjectFilms":
         connection = connect(url)
         return connection.url, connection.token
 
-    paths, server = load_paths(ROOT / "dvc.yaml"), LocalServer(ROOT)
+    paths, server = Project().paths, LocalServer(ROOT)
     status = server.status()
     local = url is None or (status is not None and url.rstrip("/") == status.url)
     return ProjectFilms(

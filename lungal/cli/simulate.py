@@ -14,15 +14,14 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from lungal.cli.project import Project
 from lungal.data.files import whole_file
-from lungal.errors import LungalError, ParamsError, SourceError
+from lungal.errors import INTERRUPTED, LungalError, ParamsError, SourceError
 from lungal.params import load_params
-from lungal.paths import load_paths
 
 Learner = Literal["tfod", "proxy"]
 FOLDER = Path(".simulations")
 """Where presets are played, each in a folder of its own, which is a project without git."""
-INTERRUPTED = 130
 
 
 def simulate(
@@ -64,7 +63,7 @@ def simulate(
     Ends with reports/simulation/report.html. Killed, it goes on where it was when it is started
     again. A preset is played under .simulations/, beside the project's own films and reports.
     """
-    report = load_paths(Path("dvc.yaml")).simulation_report  # outside of a project: now, not later
+    report = Project().paths.simulation_report  # outside of a project: now, not later
     changes = {
         "learner": learner,
         "seeds": seeds,

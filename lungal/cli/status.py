@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lungal.cli.project import Project
 from lungal.cli.readers import ledger_table
 from lungal.cli.rounds import describe_gain, read_rounds, show_rounds
 from lungal.data.annotations import current_round, read_log
 from lungal.data.asked import latest_asked, read_asked
 from lungal.errors import ServerError
-from lungal.params import load_params
-from lungal.paths import Paths, load_paths
+from lungal.paths import Paths
 from lungal.reading.ledger import ledger
 from lungal.reading.refusals import waiting
 from lungal.reading.standing import standing
@@ -23,23 +23,22 @@ from lungal.records import Annotation, Asked
 
 def status() -> None:
     """Show rounds, what their readers did, films, pool, open queue and the best model."""
-    console = Console()
-    root = Path.cwd()
-    paths = load_paths(root / "dvc.yaml")
-    rounds = read_rounds(root)
+    here, console = Project(Path.cwd()), Console()
+    paths = here.paths
+    rounds = read_rounds(here.root)
     show_rounds(rounds, console)
-    show_ledger(paths, console)
+    show_ledger(here, console)
     lines = [_describe_films(paths), _describe_queue(paths), *_describe_quarrels(paths)]
-    gain = describe_gain(rounds, load_params(root / "params.yaml").select.budget)
-    for line in filter(None, [gain, *lines, _describe_models(root)]):
+    gain = describe_gain(rounds, here.params.select.budget)
+    for line in filter(None, [gain, *lines, _describe_models(here.root)]):
         console.print(line, highlight=False, markup=False)
 
 
-def show_ledger(paths: Paths, console: Console) -> None:
+def show_ledger(project: Project, console: Console) -> None:
     """Print what each round cost its readers and brought; nothing if nobody has read."""
-    log = read_log(paths.annotations)
+    log = read_log(project.paths.annotations)
     if log:
-        console.print(ledger_table(ledger(standing(log), load_params(Path("params.yaml")).reading)))
+        console.print(ledger_table(ledger(standing(log), project.params.reading)))
 
 
 def _describe_films(paths: Paths) -> str:

@@ -1,16 +1,13 @@
 """`lungal track`: what MLflow should have got while it was away."""
 
 import os
-from pathlib import Path
 
 import typer
-from rich.console import Console
 
+from lungal.cli.project import ROOT, plain_console
 from lungal.errors import ServerError
 
 app = typer.Typer(help="The log that waits for MLflow.", no_args_is_help=True)
-
-OUTBOX = Path("mlruns/outbox")
 
 
 @app.callback()
@@ -24,11 +21,10 @@ def flush() -> None:
 
     The next stage does so by itself; this is for when none will run soon. Nothing is sent twice.
     """
-    from lungal.tracking import flush_outbox, tracking_uri
+    from lungal.tracking import OUTBOX, flush_outbox, tracking_uri
 
-    report = flush_outbox(OUTBOX, tracking_uri(Path(), os.environ))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(
+    report = flush_outbox(ROOT / OUTBOX, tracking_uri(ROOT, os.environ))
+    plain_console().print(
         f"{report.sent} entries sent, {report.rejected} refused, {report.waiting} waiting"
     )
     if report.waiting:

@@ -80,10 +80,10 @@ def damaged(path: Path, made_by: str, why: object) -> StageOrderError:
     )
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, Any], *, indent: int = 2) -> None:
     """Write a JSON file that a person can read, whole or not at all."""
     with whole_file(path) as temporary:
-        text = json.dumps(document, indent=2, allow_nan=False)
+        text = json.dumps(document, indent=indent, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

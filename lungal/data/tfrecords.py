@@ -83,15 +83,6 @@ def read_records(folder: Path) -> Iterator[tuple[Image, GroundTruth]]:
         yield _parse(record)
 
 
-def count_records(folder: Path) -> int:
-    """Return how many films the shards of a folder hold.
-
-    Raises:
-        StageOrderError: as read_records does.
-    """
-    return sum(1 for _ in _records(folder))
-
-
 def shard_paths(folder: Path) -> list[Path]:
     """Return the shards of a folder in order.
 

@@ -1,1 +1,1 @@
-"""Judging detections against ground truth, on plain arrays."""
+"""Judging detections against ground truth, on plain arrays; pictures of readers, campaigns too."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lungal.boxes import Float64Array, IntArray
 from lungal.errors import EvaluationError
-from lungal.evaluation.matching import match_films, match_films_at
+from lungal.evaluation.matching import match_films_at
 from lungal.evaluation.precision_recall import Weights, macro, precision_recall_curves
 from lungal.records import Detections, GroundTruth
 
@@ -38,22 +38,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def macro_ap_at(iou: float) -> Metric:
-    """Return the metric "macro AP at this IoU"; a draw without a class averages over the others.
-
-    A draw without any box has no AP (NaN).
-    """
-
-    def prepare(truths: Sequence[GroundTruth], detections: Sequence[Detections]) -> Statistic:
-        matches = match_films(truths, detections, iou)
-        curves = precision_recall_curves(matches)
-        return lambda weights: np.array([_macro_of_draw(curves(weights), matches.truths, weights)])
-
-    return prepare
-
-
 def class_ap_at(iou: float) -> Metric:
-    """Return the metric "macro AP, then AP of each class": (1 + C,) numbers, in one pass."""
+    """Return the metric "macro AP, then AP of each class": (1 + C,) numbers, in one pass.
+
+    A draw without a class averages over the others, one without any box has no macro AP (NaN).
+    """
     return class_ap_over([iou])
 
 
@@ -116,31 +105,6 @@ def macro_first(per_class: Float64Array) -> Float64Array:
     return np.column_stack([means, per_class])
 
 
-def interval(
-    truths: Sequence[GroundTruth],
-    detections: Sequence[Detections],
-    metric: Metric,
-    *,
-    seed: int,
-    draws: int,
-    groups: Mapping[str, str] | None = None,
-) -> Interval:
-    """Return a metric and its interval; of a metric with several numbers, the first's.
-
-    Args:
-        truths: the films that count.
-        detections: what was seen on them.
-        metric: macro_ap_at(0.4), say.
-        seed: of the draws; the same seed draws the same films.
-        draws: how many.
-        groups: image_id to patient_id; None draws films, as if each had its own patient.
-
-    Raises:
-        EvaluationError: if a film comes twice or has no group.
-    """
-    return intervals(truths, detections, metric, seed=seed, draws=draws, groups=groups)[0]
-
-
 def intervals(
     truths: Sequence[GroundTruth],
     detections: Sequence[Detections],
@@ -150,7 +114,19 @@ def intervals(
     draws: int,
     groups: Mapping[str, str] | None = None,
 ) -> list[Interval]:
-    """Return each number of a metric with its interval; see `interval`."""
+    """Return each number of a metric with its interval.
+
+    Args:
+        truths: the films that count.
+        detections: what was seen on them.
+        metric: class_ap_at(0.4), say.
+        seed: of the draws; the same seed draws the same films.
+        draws: how many.
+        groups: image_id to patient_id; None draws films, as if each had its own patient.
+
+    Raises:
+        EvaluationError: if a film comes twice or has no group.
+    """
     return _percentiles(metric(truths, detections), _film_groups(truths, groups), seed, draws)
 
 
@@ -167,7 +143,7 @@ def paired_difference(
     """Return the metric of detections a minus that of detections b on the same films.
 
     Both are measured on the same draws, so that hard films do not blur the comparison.
-    The arguments are those of `interval`; of a metric with several numbers the first counts.
+    The arguments are those of `intervals`; of a metric with several numbers the first counts.
     """
     return paired_differences(truths, a, b, metric, seed=seed, draws=draws, groups=groups)[0]
 

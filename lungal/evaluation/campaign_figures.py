@@ -8,16 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lungal.evaluation.figures import INK, style
+from lungal.evaluation.figures import COLOURS, GREY, INK, MARKERS, say, style
 from lungal.records import CLASS_COLOURS, CLASSES
 
 DPI = 150
 WIDTH = 11.0
 """Inches: 1,650 pixels, so that text stays sharp on a page half as wide again as it is shown."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#785EF0", "#8A6B2E")
-"""Okabe and Ito's (2008), their yellow, too faint for a line, made violet and brown."""
-MARKERS = "os^DvP*X"
-GREY = "#8A8A8A"
 REFERENCE = "#222222"
 TOGETHER = ["low_together", "high_together"]
 PANELS = {"films": "films", "boxes": "boxes", "seconds": "reading time"}
@@ -200,8 +196,3 @@ def _total(table: pd.DataFrame) -> float:
 def names_of(arms: "pd.Series[str]") -> list[str]:
     """Return the arms of a column, each once, as they first come."""
     return [str(name) for name in arms.drop_duplicates()]
-
-
-def say(axes: Axes, words: str) -> None:
-    """Write in an empty panel why it is empty."""
-    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=GREY)

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lungal.evaluation.campaign_figures import DPI, REFERENCE, WIDTH, names_of, palette, say
-from lungal.evaluation.figures import FAINT, INK, style
+from lungal.evaluation.campaign_figures import DPI, REFERENCE, WIDTH, names_of, palette
+from lungal.evaluation.figures import FAINT, INK, say, style
 from lungal.records import CLASSES
 
 AXES = {

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from lungal.boxes import Float64Array
+from lungal.evaluation.bootstrap import LEVEL
 from lungal.evaluation.confusion import AXIS
 from lungal.evaluation.precision_recall import RECALLS
 from lungal.records import CLASS_COLOURS, CLASSES
@@ -38,6 +39,11 @@ STYLE: Any = {  # matplotlib types its keys as a Literal of hundreds
     "xtick.color": INK,
     "ytick.color": INK,
 }
+GREY = "#8A8A8A"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#785EF0", "#8A6B2E")
+"""Of what has no colour by itself, in turn. Okabe and Ito's (2008), their yellow, too faint for a
+line, made violet and brown."""
+MARKERS = "os^DvP*X"
 LINES = ("-", "--", ":", "-.")
 
 
@@ -57,6 +63,11 @@ def encode_png(figure: Figure) -> bytes:
     with style():
         figure.savefig(picture, format="png", metadata={"Software": None}, pil_kwargs=options)
     return picture.getvalue()
+
+
+def say(axes: Axes, words: str) -> None:
+    """Write in an empty panel why it is empty."""
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=GREY)
 
 
 def precision_recall(curves: Mapping[float, Float64Array], boxes: Sequence[int]) -> Figure:
@@ -96,7 +107,7 @@ def average_precision(table: pd.DataFrame, macro: Mapping[float, Sequence[float]
     """Draw a bar per class and IoU with its interval, and the macro average below them.
 
     Args:
-        table: columns class, iou, ap, low, high (`report.ap_table`).
+        table: columns class, iou, ap, low, high (`plot_tables.ap_table`).
         macro: IoU to value, low and high of the macro AP.
     """
     names = [name for name in CLASSES if name in set(table["class"])]
@@ -117,7 +128,7 @@ def average_precision(table: pd.DataFrame, macro: Mapping[float, Sequence[float]
                 axes.text(high + 0.008, place, f"{value:.3f}", va="center", fontsize=6.5)
         axes.set_yticks(np.arange(len(names) + 1), [*names, "macro average"])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1.06), xlabel="average precision, with its 90 % interval")
+        axes.set(xlim=(0, 1.06), xlabel=f"average precision, with its {100 * LEVEL:g} % interval")
         axes.set_title(f"top to bottom in each group: IoU {', '.join(f'{iou:g}' for iou in macro)}")
         axes.grid(visible=True, axis="x")
         axes.set_axisbelow(True)

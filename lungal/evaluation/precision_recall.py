@@ -77,26 +77,6 @@ def _interpolate(weights: Float64Array, hits: NDArray[np.intp], expected: float)
     return np.append(envelope, 0.0)[reached]
 
 
-def average_precision(
-    truths: Sequence[GroundTruth], detections: Iterable[Detections], iou: float
-) -> FloatArray:
-    """Return the (C,) float32 average precision of each class, NaN without ground truth.
-
-    Equal to pycocotools' COCOeval (101 points, maxDets 100, area "all") to 1e-6.
-
-    Args:
-        truths: the films that count.
-        detections: what was seen on them; a film without an entry counts as "nothing seen", an
-            entry without truth is ignored.
-        iou: least overlap of a hit, in (0, 1].
-
-    Raises:
-        EvaluationError: if a film comes twice.
-    """
-    curves = precision_recall_curve(match_films(truths, detections, iou))
-    return np.asarray(curves.mean(axis=1), np.float32)
-
-
 def macro_ap(truths: Sequence[GroundTruth], detections: Iterable[Detections], iou: float) -> float:
     """Return the mean average precision over the classes that have ground truth; 0.0 if none has.
 
@@ -139,7 +119,14 @@ def coco_ap(
 ) -> FloatArray:
     """Return the (C,) float32 AP of each class, averaged over overlaps; NaN without truth.
 
-    Equal to pycocotools' COCOeval (its first number, before its mean over classes) to 1e-6.
+    Equal to pycocotools' COCOeval (101 points, maxDets 100, area "all"; its first number, before
+    its mean over classes) to 1e-6.
+
+    Args:
+        truths: the films that count.
+        detections: what was seen on them; a film without an entry counts as "nothing seen", an
+            entry without truth is ignored.
+        ious: least overlaps of a hit, each in (0, 1].
 
     Raises:
         EvaluationError: if a film comes twice.

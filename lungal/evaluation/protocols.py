@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lungal.errors import EvaluationError
-from lungal.evaluation.bootstrap import Metric, macro_ap_at
+from lungal.evaluation.bootstrap import Metric, class_ap_at
 from lungal.evaluation.localisation import T_IOU, class_accuracy
 from lungal.evaluation.rodeo import class_rodeo_from
 from lungal.records import Detections, GroundTruth
@@ -61,8 +61,8 @@ def wsrpn(
         EvaluationError: if there are not two patients with a box.
     """
     metrics: dict[str, Metric] = {
-        "ap30": macro_ap_at(0.3),
-        "ap50": macro_ap_at(0.5),
+        "ap30": class_ap_at(0.3),
+        "ap50": class_ap_at(0.5),
         "rodeo": class_rodeo_from(score),
     }
     for threshold in T_IOU:

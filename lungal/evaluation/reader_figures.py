@@ -1,46 +1,15 @@
-"""Pictures and tables of the reader report, drawn as `lungal.evaluation.figures` draws."""
+"""Pictures of the reader report, drawn as `lungal.evaluation.figures` draws."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lungal.evaluation.figures import DPI, INK, style
-from lungal.reading.automation import MEASURES, Arm, Automation
+from lungal.evaluation.figures import COLOURS, DPI, GREY, INK, MARKERS, say, style
+from lungal.reading.automation import MEASURES, Automation
 from lungal.reading.performance import Performance
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#785EF0", "#555555")
-"""A colour for each reader, in turn; always beside a name or a marker of its own."""
-MARKERS = "os^DvP*X"
-NOTHING = "#888888"
-ARMS = ("blind", "drawn")
-
-
-def reader_table(readers: Sequence[Performance]) -> pd.DataFrame:
-    """Return a row per reader, or per reader and round: what DVC plots and people read."""
-    columns = [name for name in Performance.__dataclass_fields__ if name != "round"]
-    rows = [[getattr(one, name) for name in columns] for one in readers]
-    table = pd.DataFrame(rows, columns=columns).round(4)
-    if any(one.round is not None for one in readers):
-        table.insert(0, "round", [one.round for one in readers])
-    return table
-
-
-def automation_table(found: Automation) -> pd.DataFrame:
-    """Return a row (measure, arm, films, value) per measure and arm, then the differences.
-
-    A difference is pre-drawn minus blind; its row has low and high too.
-    """
-    rows: list[tuple[object, ...]] = []
-    for name in MEASURES:
-        for arm, of_arm in _arms(found).items():
-            rows.append((name, arm, of_arm.films, of_arm.means[name], None, None))
-        change = found.differences[name]
-        rows.append((name, "difference", None, change.value, change.low, change.high))
-    columns = ["measure", "arm", "films", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).astype({"films": "Int64"}).round(4)
+from lungal.reading.tables import arms
 
 
 def sensitivity(readers: Sequence[Performance]) -> Figure:
@@ -65,7 +34,7 @@ def sensitivity(readers: Sequence[Performance]) -> Figure:
         axes.grid(visible=True, axis="x")
         axes.set_title("Known cases, with 95 % intervals")
         if not known:
-            _say(axes, "no known case with a box has been read yet")
+            say(axes, "no known case with a box has been read yet")
         return figure
 
 
@@ -95,7 +64,7 @@ def seconds(of_readers: Mapping[str, Sequence[float]]) -> Figure:
             )
             axes.set_xlim(left=0)
         else:
-            _say(axes, "no reading with a known time yet")
+            say(axes, "no reading with a known time yet")
         axes.set_yticks(range(len(known)), list(known))
         axes.set_ylim(len(known) - 0.4, -0.6)
         axes.grid(visible=True, axis="x")
@@ -124,7 +93,7 @@ def drift(turns: Sequence[Performance]) -> Figure:
                 axes.set_xlim(rounds[0] - 0.5, rounds[-1] + 0.5)
             axes.grid(visible=True)
             if not names:
-                _say(axes, "nothing has been read yet")
+                say(axes, "nothing has been read yet")
         if names:
             right.legend(fontsize=7.5, framealpha=0.7, edgecolor="none")
         return figure
@@ -137,7 +106,7 @@ def automation(found: Automation) -> Figure:
         panels = figure.subplots(1, len(MEASURES))
         for axes, name in zip(panels, MEASURES, strict=True):
             _bars(axes, name, found)
-        films = {name: arm.films for name, arm in _arms(found).items()}
+        films = {name: arm.films for name, arm in arms(found).items()}
         figure.suptitle(
             f"{films['blind']} films read blind, {films['drawn']} with the model's boxes",
             fontsize=10,
@@ -146,11 +115,11 @@ def automation(found: Automation) -> Figure:
 
 
 def _bars(axes: Axes, name: str, found: Automation) -> None:
-    values = [arm.means[name] for arm in _arms(found).values()]
+    values = [arm.means[name] for arm in arms(found).values()]
     axes.bar(
         ["blind", "pre-drawn"],
         [value or 0.0 for value in values],
-        color=["#8A8A8A", "#0072B2"],
+        color=[GREY, COLOURS[0]],
         width=0.6,
     )
     for place, value in enumerate(values):
@@ -178,15 +147,8 @@ def _line(axes: Axes, number: int, mine: Sequence[Performance], name: str) -> No
         axes.vlines(places, *ends, color=colour, alpha=0.5)
 
 
-def _arms(found: Automation) -> dict[str, Arm]:
-    return dict(zip(ARMS, (found.blind, found.drawn), strict=True))
-
-
-def _say(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, ha="center", va="center", color=NOTHING, transform=axes.transAxes)
-
-
 def _colour(number: int) -> str:
+    # Always beside a name or a marker of its own.
     return COLOURS[number % len(COLOURS)]
 
 

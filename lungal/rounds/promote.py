@@ -10,7 +10,7 @@ from lungal.data.detections import read_detections
 from lungal.data.manifest import read_truth
 from lungal.data.sources.survey import patient_of
 from lungal.errors import PromotionError
-from lungal.evaluation.bootstrap import Interval, macro_ap_at, paired_difference
+from lungal.evaluation.bootstrap import Interval, class_ap_at, paired_difference
 from lungal.records import Detections, GroundTruth
 from lungal.tracking.models import CANDIDATE, CHAMPION
 from lungal.tracking.registry import ModelVersion
@@ -157,7 +157,7 @@ class _Judge:
             truths,
             [film for film in ours if film.image_id in known],
             [film for film in theirs if film.image_id in known],
-            macro_ap_at(self._iou),
+            class_ap_at(self._iou),
             seed=self._seed,
             draws=self._draws,
             groups={image_id: patient_of(image_id) for image_id in known},

@@ -4,7 +4,7 @@ Everything is journalled first and sent after, so that a server that is away cos
 nothing. mlflow is imported here only, and only when something is sent or asked.
 """
 
-from lungal.tracking.connection import tracking_uri
+from lungal.tracking.connection import OUTBOX, tracking_uri
 from lungal.tracking.lineage import content_hash, dvc_hashes, dvc_tags, git_tags
 from lungal.tracking.outbox import FlushReport
 from lungal.tracking.registry import MlflowRegistry, ModelVersion
@@ -12,6 +12,7 @@ from lungal.tracking.run import Run
 from lungal.tracking.tracker import Tracker, flush_outbox
 
 __all__ = [
+    "OUTBOX",
     "FlushReport",
     "MlflowRegistry",
     "ModelVersion",

@@ -16,6 +16,9 @@ from lungal.tracking.outbox import Away
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+OUTBOX = Path("mlruns/outbox")
+"""Where runs wait while MLflow is away, below a project's root."""
+
 PROBE_SECONDS = 3.0
 """How long a server may take to accept a connection before it counts as away."""
 

@@ -1,4 +1,4 @@
-"""A run being written: metrics, figures, data sets and models, journalled first and sent after."""
+"""A run being written: metrics, files, data sets and models, journalled first and sent after."""
 
 import getpass
 import os
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from lungal.data.images import Pixels
 from lungal.params import DetectParams
@@ -26,12 +26,6 @@ Context = Literal["training", "validation", "testing"]
 
 SAMPLE_SECONDS = 10.0
 """Interval of the system metrics."""
-
-
-class Figure(Protocol):
-    """What can draw itself into a file: a matplotlib figure."""
-
-    def savefig(self, path: Path, /) -> Any: ...  # noqa: D102
 
 
 class Run:
@@ -85,15 +79,7 @@ class Run:
         """Set or replace tags."""
         self._write("tags", flatten(tags))
 
-    def log_dataset(
-        self,
-        name: str,
-        path: Path,
-        context: Context,
-        *,
-        digest: str,
-        profile: Mapping[str, Any] | None = None,
-    ) -> None:
+    def log_dataset(self, name: str, path: Path, context: Context, *, digest: str) -> None:
         """Say what the run read.
 
         Args:
@@ -101,28 +87,15 @@ class Run:
             path: where it lies.
             context: what it was used for.
             digest: DVC's md5, or another hash; 36 characters are kept.
-            profile: counts worth showing, e.g. {"films": 60}.
         """
         data = {"name": name, "path": path.as_posix(), "context": context, "digest": digest}
-        self._write("dataset", {**data, "profile": dict(profile or {})})
+        self._write("dataset", data)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Log a file or a folder as it is now, into an artifact folder ("" is the top)."""
         copy = shutil.copytree if path.is_dir() else shutil.copyfile
         kept = self._box.keep(lambda to: copy(path, to), path.name)
         self._write("artifact", {"folder": folder}, kept)
-
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Log a figure as the artifact `name`, e.g. "plots/froc.png"."""
-        kept = self._box.keep(figure.savefig, Path(name).name)
-        folder = Path(name).parent.as_posix()
-        self._write("artifact", {"folder": "" if folder == "." else folder}, kept)
-
-    def log_text(self, text: str, name: str) -> None:
-        """Log a text as the artifact `name`."""
-        kept = self._box.keep(lambda to: _write_text(to, text), Path(name).name)
-        folder = Path(name).parent.as_posix()
-        self._write("artifact", {"folder": "" if folder == "." else folder}, kept)
 
     def log_table(self, frame: "pd.DataFrame", name: str) -> None:
         """Log a table that MLflow's UI shows and compares; `name` ends in .json."""

@@ -211,7 +211,6 @@ class Store:
             digest=entry.data["digest"][:36],
             source_type="local",
             source=source,
-            profile=json.dumps(entry.data["profile"]),
         )
         context = InputTag("mlflow.data.context", entry.data["context"])
         self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])

@@ -12,6 +12,7 @@ from lungal.data.images import encode_png
 from lungal.data.labels import write_labels
 from lungal.data.looks import write_looks
 from lungal.data.manifest import write_manifest
+from lungal.data.model_run import ModelRun
 from lungal.evaluation.calibration import Calibration, as_json
 from lungal.records import CLASSES, Detections
 from pipelines.stage import PATHS
@@ -19,13 +20,19 @@ from pipelines.stage import PATHS
 SIDE = 256
 SIDES = ("x1", "y1", "x2", "y2")
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODEL = {
-    "model_version": "r2-0a1b2c3d",
-    "round": 2,
-    "run_key": "0123456789abcdef",
-    "labelled_films": 80,
-    "labelled_boxes": 71,
-}
+MODEL = ModelRun(
+    model_version="r2-0a1b2c3d",
+    round=2,
+    classes=CLASSES,
+    architecture="ssd_mobilenet_v2_fpn",
+    input_size=SIDE,
+    labelled_films=80,
+    labelled_boxes=71,
+    best_step=10,
+    val={"val/weighted_ap": 0.25},
+    weights_sha256="0a1b2c3d" * 8,
+    run_key="0123456789abcdef",
+)
 
 
 def make_project(films_per_part=12):
@@ -52,7 +59,7 @@ def make_project(films_per_part=12):
     for folder in (PATHS.views, PATHS.committee):
         write_looks(folder, [])
     write_calibration(Calibration())
-    write_run_json()
+    MODEL.write(PATHS.model)
     return labels
 
 
@@ -101,11 +108,6 @@ def examine(part, detections):
 def write_calibration(calibration):
     PATHS.calibration.parent.mkdir(parents=True, exist_ok=True)
     PATHS.calibration.write_text(json.dumps(as_json(calibration)))
-
-
-def write_run_json():
-    PATHS.model.mkdir(parents=True)
-    (PATHS.model / "run.json").write_text(json.dumps(MODEL))
 
 
 def write_films(random, labels):

@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from nih_folder import film_id, film_pixels, lay_out, mass
+from plugins.changed_params import change_params
+from plugins.waiting import wait_for
 
 from lungal.data.images import encode_jpeg, encode_png
 from lungal.data.manifest import read_manifest, read_truth
@@ -32,13 +32,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_params(root: Path | None, tolerance: float = 0.02) -> None:
-    raw = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    raw["data"] |= {
-        "source": "nih",
-        "root": None if root is None else str(root),
-        "tolerance": tolerance,
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    where = None if root is None else str(root)
+    change_params(data={"source": "nih", "root": where, "tolerance": tolerance})
 
 
 def report() -> dict[str, object]:
@@ -264,7 +259,7 @@ def test_killed_in_the_middle_the_next_run_starts_again(project: Path, tmp_path:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(stage, env=environment, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: len(list(PATHS.images.parent.glob(".images.*/*"))) >= 16)
+        wait_for(lambda: len(list(PATHS.images.parent.glob(".images.*/*"))) >= 16, process)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -277,10 +272,3 @@ def test_killed_in_the_middle_the_next_run_starts_again(project: Path, tmp_path:
     assert PATHS.manifest.read_bytes() == before
     assert len(list(PATHS.images.iterdir())) == 20
     assert not list(PATHS.images.parent.glob(".*"))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from examined_project import make_project
+from plugins.changed_params import change_params
 
 from lungal.data.detections import read_detections
 from lungal.data.labels import films, ground_truth, pool, write_labels
@@ -31,7 +31,7 @@ def labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labels = make_project()
     OUT.unlink()
-    set_profile(
+    change_params(
         model={"architecture": "ssd_mobilenet_v2", "input_size": SIZE, "depth_multiplier": 0.35},
         crossfit={"folds": 3, "steps": 4},
     )
@@ -44,14 +44,6 @@ def labels(tmp_path, monkeypatch):
         detail = 2.0 if split == "train" else 1.0
         write_records(PATHS.records / split, pairs, input_size=SIZE, shards=2, detail=detail)
     return labels
-
-
-def set_profile(**sections):
-    path = Path("params.yaml")
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for section, values in sections.items():
-        params["profiles"][params["profile"]][section] |= values
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
 def write_best(**changes):
@@ -148,7 +140,7 @@ def test_folds_are_even_and_keep_patients_together(labels, folds):
 
 
 def test_no_folds_make_an_empty_table_and_need_nothing(labels, workshop):
-    set_profile(crossfit={"folds": 0})
+    change_params(crossfit={"folds": 0})
     PATHS.best.unlink()
     assert crossfit.main() == 0
     assert read_detections(OUT) == []
@@ -189,7 +181,7 @@ def members(image_id):
 def test_without_a_committee_nobody_looks_at_the_pool(labels, workshop):
     assert crossfit.main() == 0
     assert read_committee(pool(labels)) == dict.fromkeys(pool(labels), ())
-    set_profile(crossfit={"folds": 0})
+    change_params(crossfit={"folds": 0})
     assert crossfit.main() == 0
     assert read_committee(pool(labels)) == dict.fromkeys(pool(labels), ())
 
@@ -198,7 +190,7 @@ def test_each_member_of_the_committee_looks_at_the_whole_pool(labels, workshop):
     write_labels(
         PATHS.labels, labels[labels["image_id"] != "40000000_000"], number=1
     )  # uneven folds
-    set_profile(crossfit={"committee": True})
+    change_params(crossfit={"committee": True})
     assert crossfit.main() == 0
     trained = [len(films) for films in workshop.trained]
     assert len(set(trained)) > 1
@@ -210,7 +202,7 @@ def test_each_member_of_the_committee_looks_at_the_whole_pool(labels, workshop):
 
 
 def test_a_committee_goes_on_where_it_was(labels, workshop, monkeypatch):
-    set_profile(crossfit={"committee": True})
+    change_params(crossfit={"committee": True})
     assert crossfit.main() == 0
     before = {path.name: path.read_bytes() for path in PATHS.committee.iterdir()}
     undisturbed, whole = OUT.read_bytes(), list(workshop.trained)
@@ -245,7 +237,7 @@ def test_a_committee_goes_on_where_it_was(labels, workshop, monkeypatch):
 
 
 def test_a_committee_sees_the_pool_as_it_is_now(labels, workshop):
-    set_profile(crossfit={"committee": True})
+    change_params(crossfit={"committee": True})
     workshop.stop_in = 3
     assert crossfit.main() == 130
     workshop.trained.clear()
@@ -269,9 +261,7 @@ def test_folds_of_other_inputs_are_not_kept(labels, workshop, change):
     elif change == "labels":
         write_labels(PATHS.labels, labels[labels["image_id"] != labels["image_id"].max()], number=1)
     else:
-        params = yaml.safe_load(Path("params.yaml").read_text())
-        params["detect"]["score_threshold"] = 0.2
-        Path("params.yaml").write_text(yaml.safe_dump(params))
+        change_params(detect={"score_threshold": 0.2})
     workshop.stop_in = None
     assert crossfit.main() == 0
     assert len(workshop.trained) == 3
@@ -287,7 +277,7 @@ def test_a_real_model_folder_is_all_that_the_real_detector_needs(
 
     monkeypatch.setattr(workshop, "export", export)
     monkeypatch.setattr(crossfit, "load_detector", load_detector)
-    set_profile(crossfit={"folds": 2})
+    change_params(crossfit={"folds": 2})
     assert crossfit.main() == 0
     found = read_detections(OUT)
     assert [film.image_id for film in found] == films(labels, "train", "labelled")
@@ -303,7 +293,7 @@ def test_folds_are_kept_if_a_parameter_changes_meanwhile(labels, workshop, monke
     shutil.copy(PIPELINE, ".")
 
     def look_and_change(*seen):
-        set_profile(crossfit={"steps": 5})
+        change_params(crossfit={"steps": 5})
         return Eyes(*seen)
 
     monkeypatch.setattr(crossfit, "load_detector", look_and_change)

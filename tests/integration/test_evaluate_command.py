@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from nih_folder import ENTRIES
+from plugins.changed_params import change_params
 from plugins.tiny_detector import film
 
 from lungal.cli.main import main
@@ -41,12 +41,9 @@ def project(tmp_path, monkeypatch):
     """A project's root: params.yaml with few draws, and dvc.yaml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for file in ("params.yaml", "dvc.yaml"):
-        shutil.copy(REPOSITORY / file, tmp_path / file)
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["evaluate"] |= {"bootstrap": 10, "working_score": 0.02}
-    params["data"]["tolerance"] = 0.2
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    few = {"bootstrap": 10, "working_score": 0.02}
+    change_params(tmp_path, evaluate=few, data={"tolerance": 0.2})
     return tmp_path
 
 

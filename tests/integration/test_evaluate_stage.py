@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from examined_project import MODEL, examine, make_project
+from plugins.changed_params import change_params
 
 from lungal.data.detections import read_detections
 from lungal.data.labels import ground_truth, read_labels
@@ -49,9 +49,7 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         labels = make_project()
-    params = yaml.safe_load((root / "params.yaml").read_text())
-    params["evaluate"] |= {"bootstrap": 10, "gallery": 3}
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    change_params(root, evaluate={"bootstrap": 10, "gallery": 3})
     return root, labels
 
 
@@ -102,7 +100,7 @@ def test_metrics_and_tables_agree(metrics):
         "labelled_films": 80,
         "labelled_boxes": 71,
     }
-    assert metrics["model_version"] == MODEL["model_version"]
+    assert metrics["model_version"] == MODEL.model_version
     assert set(metrics["test_ap40"]) == set(CLASSES)
     assert metrics["test"]["films"] == 12
     assert 0 < metrics["test"]["macro_ap50"] < metrics["test"]["macro_ap30"] <= 1
@@ -173,7 +171,7 @@ def test_the_run_hears_of_it(project, notebook, metrics):
         "plots",
         "truth/test.jsonl",
     ]
-    tags = notebook.tags[MODEL["model_version"]]
+    tags = notebook.tags[MODEL.model_version]
     assert tags["lungal.test.macro_ap40"] == metrics["test"]["macro_ap40"]
     assert len(tags["lungal.test_hash"]) == 64
     _, labels = project

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from plugins.changed_params import change_params
 
 from lungal.cli import main
 from lungal.data.images import encode_png
@@ -41,9 +41,7 @@ def project(tmp_path, monkeypatch):
     """A project after `split`: 32 training films of four kinds, and one held out."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["proxy"] |= {"initial_weights": "scratch", "input_size": SIDE}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    change_params(tmp_path, proxy={"initial_weights": "scratch", "input_size": SIDE})
     PATHS.images.mkdir(parents=True)
     names = [*map(name, range(KINDS * OF_KIND)), HELD_OUT]
     rows = []

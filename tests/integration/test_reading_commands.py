@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from plugins.label_studio import ENVIRONMENT
+from plugins.waiting import wait_for
 
 from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.protocol import Refused
@@ -239,11 +239,3 @@ def test_a_watch_follows_its_readers_until_it_is_interrupted(
     lines = said.read_text()
     assert "3 of 3 read" in lines
     assert "Traceback" not in lines
-
-
-def wait_for(moment: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    patience = time.monotonic() + 120
-    while not moment():
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < patience
-        time.sleep(0.1)

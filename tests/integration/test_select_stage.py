@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from examined_project import MODEL, SIDES, examine, make_project, write_calibration
+from plugins.changed_params import change_params
 
 from lungal.acquisition import composition, selection
 from lungal.acquisition.selection import SELECTORS
@@ -33,15 +33,8 @@ def labels(tmp_path, monkeypatch):
     return make_project()
 
 
-def set_params(section, **values):
-    path = Path("params.yaml")
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params[section] |= values
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
-
-
 def set_select(**values):
-    set_params("select", **values)
+    change_params(select=values)
 
 
 def read_selection():
@@ -57,8 +50,8 @@ def test_it_writes_the_surest_doubts_with_reasons(labels):
     assert rows["score"].is_monotonic_decreasing
     assert rows["patient_id"].is_unique
     assert set(rows["image_id"]) <= set(pool(labels))
-    assert set(rows["round"]) == {MODEL["round"]}
-    assert set(rows["model_version"]) == {MODEL["model_version"]}
+    assert set(rows["round"]) == {MODEL.round}
+    assert set(rows["model_version"]) == {MODEL.model_version}
     assert set(rows["strategy"]) == {"least_confidence"}
     seen = {film.image_id: film for film in read_detections(PATHS.detections / "pool.parquet")}
     for row in rows.itertuples():
@@ -456,7 +449,7 @@ def test_what_the_round_itself_brings_does_not_change_the_selection(mixed):
     before = PATHS.selection.read_bytes()
     rows = read_selection()
     control = rows.loc[rows["role"] == "control", "image_id"].iloc[0]
-    now = MODEL["round"]
+    now = MODEL.round
     append_log(
         PATHS.annotations,
         [read_again(control, role="control", round=now), read_again(doubted[0], round=now)],

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from plugins.changed_params import change_params
 
 from lungal.data.labels import LABELS, write_labels
 from lungal.detectors.tfod.weights import _hash_initial
@@ -37,11 +38,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetParams:
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 
     def set_tune(**changes: Any) -> None:
-        params["profiles"][params["profile"]]["tune"] |= changes
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        change_params(tmp_path, tune=changes)
 
     return set_tune
 
@@ -105,19 +104,13 @@ def test_other_weights_at_the_same_place_search_anew_and_the_same_elsewhere_do_n
 
 
 def set_weights(root: Path, where: str) -> None:
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    profile = params["profiles"][params["profile"]]
-    profile["model"]["initial_weights"] = where
-    profile["tune"]["trials"] = 1
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    change_params(root, model={"initial_weights": where}, tune={"trials": 1})
 
 
 def test_no_trials_read_no_weights(project: SetParams, tmp_path: Path) -> None:
     set_weights(tmp_path, "/gone.h5")
     assert tune.main() == 1
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["profiles"][params["profile"]]["tune"]["trials"] = 0
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    change_params(tmp_path, tune={"trials": 0})
     assert tune.main() == 0
 
 

@@ -1,11 +1,9 @@
 """The stage views: the pool seen differently, and what later stages read of it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
 from examined_project import make_project
+from plugins.changed_params import change_params
 
 from lungal.data.images import encode_png
 from lungal.data.labels import pool, write_labels
@@ -47,10 +45,7 @@ def labels(tmp_path, monkeypatch):
 
 
 def ask_for(*names):
-    path = Path("params.yaml")
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["detect"]["views"] = list(names)
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    change_params(detect={"views": list(names)})
 
 
 def test_each_view_is_a_file_with_boxes_in_the_film_s_own_pixels(labels):

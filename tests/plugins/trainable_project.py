@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
+from plugins.changed_params import change_params
 
 from lungal.data.labels import LABELS, write_labels
 from lungal.data.sources.survey import patient_of
@@ -39,11 +39,7 @@ def lay_out(folder: Path, records: Path, model: ModelParams, train: TrainParams)
     shutil.copytree(records, folder / PATHS.records)
     write_labels(folder / PATHS.labels, labels_of(records), number=ROUND)
     (folder / PATHS.manifest).write_bytes(b"manifest")
-    raw = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    profile = raw["profiles"][raw["profile"]]
-    profile["model"] |= model.model_dump(mode="json")
-    profile["train"] |= train.model_dump(mode="json")
-    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    change_params(folder, model=model.model_dump(mode="json"), train=train.model_dump(mode="json"))
     Winner(train).write(folder / PATHS.best)
     return folder
 

@@ -1,5 +1,7 @@
 """Films and detections made up for the tests of lungal.evaluation."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lungal.records import CLASSES, Detections, GroundTruth
@@ -11,7 +13,7 @@ def truth(image_id, rows, labels):
     )
 
 
-def seen(image_id, rows, scores, labels):
+def seen(image_id, rows, *, scores, labels):
     return Detections(
         image_id,
         np.array(rows, np.float32).reshape(-1, 4),
@@ -41,5 +43,14 @@ def made_up(rng, *, films, classes, ties=False, whole_pixels=False):
             scores = (scores * 5).round() / 5
         kinds = np.concatenate([np.repeat(labels, 3), rng.integers(0, len(CLASSES), len(noise))])
         truths.append(truth(f"{number:06d}", boxes, labels))
-        detections.append(seen(f"{number:06d}", found, scores, kinds))
+        detections.append(seen(f"{number:06d}", found, scores=scores, labels=kinds))
     return truths, detections
+
+
+def copied(films, weights):
+    """Copy each film as often as its weight says, under names that keep the order."""
+    return [
+        replace(film, image_id=f"{film.image_id}-{copy}")
+        for film, times in zip(films, weights, strict=True)
+        for copy in range(int(times))
+    ]

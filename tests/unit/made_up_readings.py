@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from lungal.records import CLASSES, Annotation, LabelledBox
+from lungal.records import CLASSES, Annotation, Asked, LabelledBox, SeenBox
 
 MASS = LabelledBox("Mass", 10.0, 20.0, 30.5, 45.25)
 MOMENTS = (  # the same instant in three spellings, and three others
@@ -78,3 +78,23 @@ def logs(draw, roles=("label", "reread", "adjudicate", "control", "import"), eve
             )
         )
     return log
+
+
+SEEN = SeenBox("Mass", 10.0, 20.0, 30.5, 45.25, 0.75)
+
+
+def asked(number=1, **changes):
+    plain = Asked(
+        round=1,
+        image_id=f"{number:08d}_000",
+        rank=number,
+        uncertainty=0.5,
+        reason="least_confidence: unsure of a Mass",
+        model_version="r1-0a1b2c3d",
+        role="label",
+        blind=False,
+        readers=1,
+        seen=(SEEN,),
+        at="2026-11-23T10:00:00+00:00",
+    )
+    return replace(plain, **changes)

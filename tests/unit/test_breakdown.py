@@ -67,9 +67,9 @@ def test_a_group_is_judged_by_its_own_films():
 def test_the_working_point_of_a_group_by_hand():
     truths = [truth("a", [SQUARE], [0]), truth("b", [SQUARE], [0]), truth("c", [], [])]
     found = [
-        seen("a", [SQUARE, ELSEWHERE], [0.9, 0.8], [0, 0]),
-        seen("b", [SQUARE], [0.1], [0]),
-        seen("c", [ELSEWHERE], [0.9], [3]),
+        seen("a", [SQUARE, ELSEWHERE], scores=[0.9, 0.8], labels=[0, 0]),
+        seen("b", [SQUARE], scores=[0.1], labels=[0]),
+        seen("c", [ELSEWHERE], scores=[0.9], labels=[3]),
     ]
     sex = {"a": "F", "b": "F", "c": UNKNOWN}
     women, unknown = break_down(truths, found, {"sex": sex}, PARAMS, {k: k for k in sex})

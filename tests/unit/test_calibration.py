@@ -54,7 +54,8 @@ def squares(count, hits, rng):
     ]
     scores = rng.uniform(0.01, 0.99, count)
     return truths, [
-        seen(t.image_id, [SQUARE], [s], [0]) for t, s in zip(truths, scores, strict=True)
+        seen(t.image_id, [SQUARE], scores=[s], labels=[0])
+        for t, s in zip(truths, scores, strict=True)
     ]
 
 
@@ -85,7 +86,7 @@ def test_every_curve_rises_and_stays_a_probability(name, scores):
 
 
 def test_the_order_of_a_class_is_kept_on_a_step():
-    film = seen("a", [SQUARE, ELSEWHERE, SQUARE], [0.39, 0.3, 0.21], [0, 0, 0])
+    film = seen("a", [SQUARE, ELSEWHERE, SQUARE], scores=[0.39, 0.3, 0.21], labels=[0, 0, 0])
     film = replace(film, class_scores=np.full((3, len(CLASSES)), 0.3, np.float32))
     after = calibrate(film, only(0, STEP))
     assert (np.diff(after.scores) < 0).all()
@@ -93,7 +94,7 @@ def test_the_order_of_a_class_is_kept_on_a_step():
 
 
 def test_detections_move_whole_when_their_class_falls_behind():
-    film = seen("a", [SQUARE, ELSEWHERE], [0.9, 0.5], [0, 1])
+    film = seen("a", [SQUARE, ELSEWHERE], scores=[0.9, 0.5], labels=[0, 1])
     columns = np.arange(16, dtype=np.float32).reshape(2, 8) / 100
     after = calibrate(
         replace(film, class_scores=columns),
@@ -107,7 +108,7 @@ def test_detections_move_whole_when_their_class_falls_behind():
 
 
 def test_nothing_on_a_film_is_legal():
-    after = calibrate(seen("a", [], [], []), only(0, STEP))
+    after = calibrate(seen("a", [], scores=[], labels=[]), only(0, STEP))
     assert len(after) == 0
     assert after.scores.dtype == np.float32
     assert calibrate_films([], only(0, STEP)) == []
@@ -125,7 +126,7 @@ def test_many_films_are_calibrated_as_each_alone():
     rng = np.random.default_rng(2)
     mixed = [
         replace(film, class_scores=rng.random((len(film), 8), np.float32)) if number % 3 else film
-        for number, film in enumerate([seen("empty", [], [], []), *detections])
+        for number, film in enumerate([seen("empty", [], scores=[], labels=[]), *detections])
     ]
     calibration = Calibration((STEP, CURVES["steep"], *[CURVES["flat"]] * 6), 0.4)
     before = [film.scores.copy() for film in mixed]
@@ -268,13 +269,14 @@ def test_json_gives_the_same_back():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_refused(value):
-    film = seen("a", [SQUARE], [value], [0])
+    film = seen("a", [SQUARE], scores=[value], labels=[0])
     with pytest.raises(EvaluationError, match="'a' has a score that is not finite"):
         calibrate(film, Calibration())
     with pytest.raises(EvaluationError, match="'a' has a score that is not finite"):
         fit_calibration([truth("a", [], [])], [film], iou=0.5)
     inside = replace(
-        seen("a", [SQUARE], [0.5], [0]), class_scores=np.full((1, 8), value, np.float32)
+        seen("a", [SQUARE], scores=[0.5], labels=[0]),
+        class_scores=np.full((1, 8), value, np.float32),
     )
     with pytest.raises(EvaluationError, match="not finite"):
         calibrate(inside, Calibration())

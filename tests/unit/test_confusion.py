@@ -17,7 +17,9 @@ def entries(counts):
 
 def test_hits_confusions_misses_and_false_alarms():
     truths = [truth("a", [SQUARE, ELSEWHERE], [MASS, NODULE]), truth("b", [SQUARE], [MASS])]
-    found = [seen("a", [SQUARE, ELSEWHERE, (20, 20, 25, 25)], [0.9, 0.8, 0.7], [MASS] * 3)]
+    found = [
+        seen("a", [SQUARE, ELSEWHERE, (20, 20, 25, 25)], scores=[0.9, 0.8, 0.7], labels=[MASS] * 3)
+    ]
     assert entries(confusion(truths, found, score=0.5, iou=0.5)) == {
         (MASS, MASS): 1,
         (NODULE, MASS): 1,
@@ -28,7 +30,7 @@ def test_hits_confusions_misses_and_false_alarms():
 
 def test_a_box_meets_its_own_class_before_a_surer_box_of_another():
     truths = [truth("a", [SQUARE], [NODULE])]
-    found = [seen("a", [SQUARE, SHIFTED], [0.9, 0.8], [MASS, NODULE])]
+    found = [seen("a", [SQUARE, SHIFTED], scores=[0.9, 0.8], labels=[MASS, NODULE])]
     assert entries(confusion(truths, found, score=0.5, iou=0.5)) == {
         (NODULE, NODULE): 1,
         (NOTHING, MASS): 1,
@@ -37,7 +39,7 @@ def test_a_box_meets_its_own_class_before_a_surer_box_of_another():
 
 def test_below_the_working_score_nothing_counts():
     truths = [truth("a", [SQUARE], [MASS])]
-    found = [seen("a", [SQUARE, ELSEWHERE], [0.5, 0.49], [MASS, NODULE])]
+    found = [seen("a", [SQUARE, ELSEWHERE], scores=[0.5, 0.49], labels=[MASS, NODULE])]
     assert entries(confusion(truths, found, score=0.5, iou=0.5)) == {(MASS, MASS): 1}
 
 

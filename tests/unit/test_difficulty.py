@@ -15,10 +15,10 @@ MASS, NODULE, EFFUSION = 4, 5, 2
 def test_quality_is_score_and_overlap_of_the_best_detection_of_the_class():
     truths = [truth("a", [BOX, BOX], [MASS, NODULE]), truth("b", [BOX], [MASS]), truth("c", [], [])]
     detections = [
-        seen("b", [], [], []),  # nothing at all
-        seen("a", [HALF, BOX, BOX], [0.9, 0.2, 0.7], [MASS, MASS, EFFUSION]),
-        seen("c", [BOX], [0.9], [EFFUSION]),
-        seen("elsewhere", [BOX], [0.9], [MASS]),
+        seen("b", [], scores=[], labels=[]),  # nothing at all
+        seen("a", [HALF, BOX, BOX], scores=[0.9, 0.2, 0.7], labels=[MASS, MASS, EFFUSION]),
+        seen("c", [BOX], scores=[0.9], labels=[EFFUSION]),
+        seen("elsewhere", [BOX], scores=[0.9], labels=[MASS]),
     ]
     best = max(0.9**0.6 * (1 / 3) ** 0.4, 0.2**0.6)
     found = difficulty(truths, detections)
@@ -29,7 +29,7 @@ def test_quality_is_score_and_overlap_of_the_best_detection_of_the_class():
 
 
 def test_a_class_that_is_always_found_is_not_difficult():
-    found = difficulty([truth("a", [BOX], [MASS])], [seen("a", [BOX], [1.0], [MASS])])
+    found = difficulty([truth("a", [BOX], [MASS])], [seen("a", [BOX], scores=[1.0], labels=[MASS])])
     assert found[MASS] == pytest.approx(0.0)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 
 from lungal.evaluation.bootstrap import intervals
 from lungal.evaluation.froc import RATES, froc_at, froc_curve, sensitivity_at
@@ -22,9 +22,9 @@ def four_films():
     truths = [truth("a", [SQUARE], [0]), truth("b", [SQUARE], [0])]
     truths += [truth("c", [], []), truth("d", [], [])]
     found = [
-        seen("a", [SQUARE], [0.9], [0]),
-        seen("b", [SQUARE, ELSEWHERE], [0.6, 0.8], [0, 0]),
-        seen("c", [ELSEWHERE], [0.7], [0]),
+        seen("a", [SQUARE], scores=[0.9], labels=[0]),
+        seen("b", [SQUARE, ELSEWHERE], scores=[0.6, 0.8], labels=[0, 0]),
+        seen("c", [ELSEWHERE], scores=[0.7], labels=[0]),
     ]
     return truths, found
 
@@ -46,7 +46,7 @@ def test_the_points_of_the_curve_by_hand():
 
 def test_a_class_has_its_own_false_alarms_and_all_together_share_them():
     truths = [truth("a", [SQUARE, ELSEWHERE], [0, 1])]
-    found = [seen("a", [THIRD, SQUARE, ELSEWHERE], [0.9, 0.8, 0.7], [0, 0, 1])]
+    found = [seen("a", [THIRD, SQUARE, ELSEWHERE], scores=[0.9, 0.8, 0.7], labels=[0, 0, 1])]
     pooled, per_class = at(truths, found, rates=(0.5, 1.0))
     assert pooled.tolist() == [0, 1]
     assert per_class[:, 0].tolist() == [0, 1]
@@ -55,13 +55,13 @@ def test_a_class_has_its_own_false_alarms_and_all_together_share_them():
 
 def test_equal_scores_come_together_or_not_at_all():
     truths = [truth("a", [SQUARE], [0])]
-    found = [seen("a", [SQUARE, ELSEWHERE], [0.5, 0.5], [0, 0])]
+    found = [seen("a", [SQUARE, ELSEWHERE], scores=[0.5, 0.5], labels=[0, 0])]
     assert at(truths, found, rates=(0.5, 1.0))[0].tolist() == [0, 1]
 
 
 def test_a_second_detection_of_a_box_is_a_false_alarm():
     truths = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
-    found = [seen("a", [SQUARE, SQUARE, ELSEWHERE], [0.9, 0.8, 0.7], [0, 0, 0])]
+    found = [seen("a", [SQUARE, SQUARE, ELSEWHERE], scores=[0.9, 0.8, 0.7], labels=[0, 0, 0])]
     assert at(truths, found, rates=(0.5, 1.0))[0].tolist() == [0.5, 1]
 
 
@@ -69,7 +69,9 @@ def test_no_detections_no_truth_no_films():
     pooled, per_class = at([truth("a", [SQUARE], [0])], [])
     assert pooled.tolist() == [0] * len(RATES)
     assert per_class[:, 0].tolist() == [0] * len(RATES)
-    assert np.isnan(at([truth("a", [], [])], [seen("a", [SQUARE], [0.9], [0])])[0]).all()
+    assert np.isnan(
+        at([truth("a", [], [])], [seen("a", [SQUARE], scores=[0.9], labels=[0])])[0]
+    ).all()
     pooled, per_class = at([], [])
     assert np.isnan(pooled).all()
     assert np.isnan(per_class).all()
@@ -105,14 +107,9 @@ def test_against_trying_every_threshold(ties):
 def test_weights_are_copies_of_films():
     truths, detections = made_up(np.random.default_rng(8), films=20, classes=np.arange(3))
     weights = np.random.default_rng(9).integers(0, 4, 20)
-    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
-    copied = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
-    found = [
-        seen(f"{k:06d}_{c}", detections[k].boxes, detections[k].scores, detections[k].labels)
-        for k, c in copies
-    ]
+    copies = copied(truths, weights), copied(detections, weights)
     weighted = sensitivity_at(match_films(truths, detections, 0.4))(weights.astype(float))
-    for ours, theirs in zip(weighted, at(copied, found, iou=0.4), strict=True):
+    for ours, theirs in zip(weighted, at(*copies, iou=0.4), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 

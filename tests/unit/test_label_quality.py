@@ -29,8 +29,8 @@ def films():
             seen(
                 f"{number:08d}_000",
                 np.vstack([near, np.hstack([noise, noise + 100])]),
-                np.concatenate([rng.uniform(0.35, 0.7, count), rng.uniform(0.01, 0.2, 4)]),
-                np.concatenate([labels, rng.integers(0, len(CLASSES), 4)]),
+                scores=np.concatenate([rng.uniform(0.35, 0.7, count), rng.uniform(0.01, 0.2, 4)]),
+                labels=np.concatenate([labels, rng.integers(0, len(CLASSES), 4)]),
             )
         )
     return truths, detections
@@ -91,7 +91,7 @@ def test_a_detector_that_is_never_right_accuses_nobody(films):
     truths, detections = films
     elsewhere = detections[1:] + detections[:1]
     strangers = [
-        seen(truth.image_id, found.boxes + 5000, found.scores, found.labels)
+        seen(truth.image_id, found.boxes + 5000, scores=found.scores, labels=found.labels)
         for truth, found in zip(truths, elsewhere, strict=True)
     ]
     assert right_from(truths, strangers, IOU, CONFIDENT) is None
@@ -109,17 +109,17 @@ def test_right_from_by_hand():
     box, far = [0, 0, 10, 10], [50, 50, 60, 60]
     truths = [truth("a", [box], [0])]
     # Right: none of one at 0.9, one of three from 0.4 (two tie there), one of four at all.
-    found = [seen("a", [box, far, far, far], [0.4, 0.9, 0.4, 0.2], [0, 0, 1, 0])]
+    found = [seen("a", [box, far, far, far], scores=[0.4, 0.9, 0.4, 0.2], labels=[0, 0, 1, 0])]
     assert right_from(truths, found, IOU, 0.5) is None
     assert right_from(truths, found, IOU, 0.3) == pytest.approx(0.4)
-    found = [seen("a", [box, far, far], [0.9, 0.6, 0.5], [0, 0, 0])]
+    found = [seen("a", [box, far, far], scores=[0.9, 0.6, 0.5], labels=[0, 0, 0])]
     assert right_from(truths, found, IOU, 0.5) == pytest.approx(0.9)
     assert right_from(truths, [], IOU, 0.5) is None
 
 
 def test_films_without_boxes_or_detections_are_legal(films):
     truths, detections = films
-    empty = [seen(found.image_id, [], [], []) for found in detections[:30]]
+    empty = [seen(found.image_id, [], scores=[], labels=[]) for found in detections[:30]]
     everybody = rate_labels(truths, [*empty, *detections[30:]], IOU)
     assert len(everybody) == FILMS
     assert np.isfinite([film.quality for film in everybody]).all()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 
 from lungal.evaluation.bootstrap import intervals
 from lungal.evaluation.localisation import (
@@ -34,9 +34,9 @@ def test_by_hand():
     films = (
         [truth("a", [SQUARE], [0]), truth("b", [SQUARE], [0]), truth("c", [], [])],
         [
-            seen("a", [HALF], [0.9], [0]),  # IoU .5, IoBB 1
-            seen("b", [DOUBLE], [0.1], [0]),  # IoU .5, IoBB .5
-            seen("c", [SQUARE], [0.9], [0]),
+            seen("a", [HALF], scores=[0.9], labels=[0]),  # IoU .5, IoBB 1
+            seen("b", [DOUBLE], scores=[0.1], labels=[0]),  # IoU .5, IoBB .5
+            seen("c", [SQUARE], scores=[0.9], labels=[0]),
         ],
     )
     assert values(class_accuracy("iou", (0.4, 0.6)), films)[:, 1].tolist() == [1, 0]
@@ -47,13 +47,16 @@ def test_by_hand():
 
 
 def test_the_overlap_must_be_larger_than_the_threshold():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [HALF], [0.9], [0])]
+    films = [truth("a", [SQUARE], [0])], [seen("a", [HALF], scores=[0.9], labels=[0])]
     rows = values(class_accuracy("iou", (0.5, 0.4999)), films)
     assert rows[:, 1].tolist() == [0, 1]
 
 
 def test_of_a_class_and_film_the_surest_box_counts():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE, ELSEWHERE], [0.8, 0.9], [0, 0])]
+    films = (
+        [truth("a", [SQUARE], [0])],
+        [seen("a", [SQUARE, ELSEWHERE], scores=[0.8, 0.9], labels=[0, 0])],
+    )
     assert values(class_accuracy("iou", (0.5,)), films)[0, 1] == 0
     assert values(class_false_positives("iou", (0.5,)), films)[0, 1] == 1
     assert values(class_accuracy("iou", (0.5,), boxes=2), films)[0, 1] == 1
@@ -61,23 +64,29 @@ def test_of_a_class_and_film_the_surest_box_counts():
 
 
 def test_of_equal_scores_the_first_box_of_the_film_counts():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE, ELSEWHERE], [0.9, 0.9], [0, 0])]
+    films = (
+        [truth("a", [SQUARE], [0])],
+        [seen("a", [SQUARE, ELSEWHERE], scores=[0.9, 0.9], labels=[0, 0])],
+    )
     assert values(class_accuracy("iou", (0.5,)), films)[0, 1] == 1
 
 
 def test_several_detections_of_one_box_are_none_of_them_false():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE, SQUARE], [0.9, 0.8], [0, 0])]
+    films = (
+        [truth("a", [SQUARE], [0])],
+        [seen("a", [SQUARE, SQUARE], scores=[0.9, 0.8], labels=[0, 0])],
+    )
     assert values(class_accuracy("iou", (0.5,), boxes=2), films)[0, 1] == 1
     assert values(class_false_positives("iou", (0.5,), boxes=2), films)[0, 1] == 0
 
 
 def test_a_box_localises_every_finding_that_it_overlaps_enough():
-    films = [truth("a", [SQUARE, HALF], [0, 0])], [seen("a", [SQUARE], [0.9], [0])]
+    films = [truth("a", [SQUARE, HALF], [0, 0])], [seen("a", [SQUARE], scores=[0.9], labels=[0])]
     assert values(class_accuracy("iou", (0.4, 0.5)), films)[:, 1].tolist() == [1, 0.5]
 
 
 def test_without_truth_no_accuracy_but_false_positives():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE], [0.9], [3])]
+    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE], scores=[0.9], labels=[3])]
     accuracy, false = (
         values(metric("iou", (0.5,)), films)[0]
         for metric in (class_accuracy, class_false_positives)
@@ -136,14 +145,9 @@ def test_each_number_has_its_interval_from_the_same_draws_as_copies():
     truths, detections = made_up(np.random.default_rng(1), films=30, classes=np.arange(3))
     weights = np.arange(30) % 3
     statistic = class_accuracy("iou", (0.3,))(truths, detections)(weights.astype(float))
-    kept = [k for k in range(30) for _ in range(weights[k])]
-    copied = [truth(f"{n}", truths[k].boxes, truths[k].labels) for n, k in enumerate(kept)]
-    found = [
-        seen(f"{n}", detections[k].boxes, detections[k].scores, detections[k].labels)
-        for n, k in enumerate(kept)
-    ]
+    copies = copied(truths, weights), copied(detections, weights)
     np.testing.assert_allclose(
-        statistic, class_accuracy("iou", (0.3,))(copied, found)(np.ones(len(kept)))
+        statistic, class_accuracy("iou", (0.3,))(*copies)(np.ones(len(copies[0])))
     )
     rows = intervals(truths, detections, class_accuracy("iou", T_IOU), seed=0, draws=40)
     assert len(rows) == len(T_IOU) * 9

@@ -46,7 +46,9 @@ def test_nothing_meets_nothing():
 
 def test_classes_do_not_meet():
     matches = match_films(
-        [truth("a", [(0, 0, 10, 10)], [4])], [seen("a", [(0, 0, 10, 10)], [0.9], [5])], 0.5
+        [truth("a", [(0, 0, 10, 10)], [4])],
+        [seen("a", [(0, 0, 10, 10)], scores=[0.9], labels=[5])],
+        0.5,
     )
     assert matches.hits.tolist() == [False]
     assert matches.truths.tolist() == [[0, 0, 0, 0, 1, 0, 0, 0]]
@@ -54,7 +56,7 @@ def test_classes_do_not_meet():
 
 def test_the_surest_detection_matches_first_whatever_its_place():
     film = truth("a", [(0, 0, 10, 10)], [0])
-    found = seen("a", [(0, 0, 10, 8), (0, 0, 10, 10)], [0.2, 0.9], [0, 0])
+    found = seen("a", [(0, 0, 10, 8), (0, 0, 10, 10)], scores=[0.2, 0.9], labels=[0, 0])
     matches = match_films([film], [found], 0.5)
     assert matches.scores.tolist() == pytest.approx([0.9, 0.2])
     assert matches.hits.tolist() == [True, False]
@@ -64,8 +66,8 @@ def test_ties_stand_by_film_then_by_place():
     square, elsewhere = (0, 0, 10, 10), (50, 50, 60, 60)
     truths = [truth("b", [square], [0]), truth("a", [square], [0])]
     found = [
-        seen("b", [square], [0.5], [0]),
-        seen("a", [elsewhere, square], [0.5, 0.5], [0, 0]),
+        seen("b", [square], scores=[0.5], labels=[0]),
+        seen("a", [elsewhere, square], scores=[0.5, 0.5], labels=[0, 0]),
     ]
     matches = match_films(truths, found, 0.5)
     assert matches.image_ids == ("a", "b")
@@ -78,14 +80,14 @@ def test_ties_stand_by_film_then_by_place():
 def test_only_the_surest_hundred_of_a_class_count():
     many = MAX_DETECTIONS + 20
     rows = [(i, 0, i + 1, 1) for i in range(many)]
-    found = seen("a", rows, np.linspace(0.1, 0.9, many), [0] * many)
+    found = seen("a", rows, scores=np.linspace(0.1, 0.9, many), labels=[0] * many)
     matches = match_films([truth("a", [rows[0]], [0])], [found], 0.5)
     assert len(matches.hits) == MAX_DETECTIONS
     assert not matches.hits.any()
 
 
 def test_a_film_without_detections_and_detections_without_truth():
-    pairs = pair_films([truth("a", [], [])], [seen("x", [(0, 0, 1, 1)], [0.9], [0])])
+    pairs = pair_films([truth("a", [], [])], [seen("x", [(0, 0, 1, 1)], scores=[0.9], labels=[0])])
     assert [(t.image_id, len(d)) for t, d in pairs] == [("a", 0)]
 
 
@@ -94,7 +96,7 @@ def test_a_film_that_comes_twice_is_refused():
     with pytest.raises(EvaluationError, match="'a' comes twice"):
         match_films([film, film], [], 0.5)
     with pytest.raises(EvaluationError, match="'a' comes twice"):
-        match_films([film], [seen("a", [], [], [])] * 2, 0.5)
+        match_films([film], [seen("a", [], scores=[], labels=[])] * 2, 0.5)
 
 
 corner = st.integers(0, 12)

@@ -12,7 +12,7 @@ from lungal.evaluation.confusion import AXIS, confusion
 from lungal.evaluation.froc import RATES
 from lungal.evaluation.localisation import T_IOBB, T_IOU
 from lungal.evaluation.measures import ALL, MACRO, as_table, compare_all, measures
-from lungal.evaluation.precision_recall import average_precision, macro_ap
+from lungal.evaluation.precision_recall import coco_ap, macro_ap
 from lungal.params import EvaluateParams
 from lungal.records import CLASSES
 
@@ -38,9 +38,9 @@ def test_counts_and_working_point_by_hand():
         truth("d", [], []),
     ]
     found = [
-        seen("a", [SQUARE, ELSEWHERE], [0.9, 0.29], [4, 4]),
-        seen("b", [ELSEWHERE], [0.8], [5]),
-        seen("c", [ELSEWHERE, SQUARE], [0.7, 0.3], [0, 0]),
+        seen("a", [SQUARE, ELSEWHERE], scores=[0.9, 0.29], labels=[4, 4]),
+        seen("b", [ELSEWHERE], scores=[0.8], labels=[5]),
+        seen("c", [ELSEWHERE, SQUARE], scores=[0.7, 0.3], labels=[0, 0]),
     ]
     judged, _ = report.evaluate(truths, found, PARAMS)
     assert (judged["films"], judged["films_without_finding"], judged["boxes"]) == (4, 2, 3)
@@ -80,7 +80,7 @@ def test_it_says_what_the_metrics_say(films, judged):
         low, high = judged[f"macro_ap{name}_low"], judged[f"macro_ap{name}_high"]
         assert low < high
         per_class = [judged["classes"][label][f"ap{name}"] for label in CLASSES]
-        expected = average_precision(*films, iou)
+        expected = coco_ap(*films, [iou])
         np.testing.assert_allclose(np.array(per_class, float), expected, atol=1e-6)
 
 
@@ -182,7 +182,7 @@ def test_headlines_are_short(judged):
 
 
 def test_the_coco_ap_is_the_mean_over_coco_s_overlaps(films, judged):
-    expected = np.mean([average_precision(*films, iou) for iou in np.linspace(0.5, 0.95, 10)], 0)
+    expected = np.mean([coco_ap(*films, [iou]) for iou in np.linspace(0.5, 0.95, 10)], 0)
     assert judged["coco_ap"] == pytest.approx(np.nanmean(expected), abs=1e-6)
     assert judged["classes"]["Mass"]["coco_ap"] == pytest.approx(expected[4], abs=1e-6)
 
@@ -190,7 +190,9 @@ def test_the_coco_ap_is_the_mean_over_coco_s_overlaps(films, judged):
 def test_two_models_are_compared_on_the_same_draws(films):
     truths, good = films
     worse = [
-        seen(d.image_id, d.boxes + np.float32(30), d.scores, d.labels) if number % 2 else d
+        seen(d.image_id, d.boxes + np.float32(30), scores=d.scores, labels=d.labels)
+        if number % 2
+        else d
         for number, d in enumerate(good)
     ]
     options = (measures(PARAMS), PARAMS)
@@ -209,8 +211,8 @@ def test_two_models_are_compared_on_the_same_draws(films):
 def test_the_froc_table_steps_by_hand():
     truths = [truth("a", [SQUARE, ELSEWHERE], [0, 0]), truth("b", [], [])]
     found = [
-        seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], [0.9, 0.8, 0.5], [0, 0, 0]),
-        seen("b", [SQUARE], [0.4], [3]),
+        seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], scores=[0.9, 0.8, 0.5], labels=[0, 0, 0]),
+        seen("b", [SQUARE], scores=[0.4], labels=[3]),
     ]
     table = plot_tables.froc_table(truths, found, 0.5)
     of_class = table[table["class"] == CLASSES[0]]

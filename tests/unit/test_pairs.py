@@ -68,7 +68,12 @@ def test_few_crowded_films_with_equal_scores_and_equal_overlaps(rows, threshold)
         for k, (boxes, _) in enumerate(rows)
     ]
     detections = [
-        seen(f"{k}", [b for b, _, _ in found], [s for _, _, s in found], [c for _, c, _ in found])
+        seen(
+            f"{k}",
+            [b for b, _, _ in found],
+            scores=[s for _, _, s in found],
+            labels=[c for _, c, _ in found],
+        )
         for k, (_, found) in enumerate(rows)
     ]
     matches = match_films(truths, detections, threshold)
@@ -88,8 +93,8 @@ def test_several_overlaps_are_matched_as_each_alone():
 def test_the_columns_by_hand():
     truths = [truth("b", [SQUARE, ELSEWHERE, SQUARE], [1, 0, 1]), truth("a", [ELSEWHERE], [1])]
     found = [
-        seen("b", [SQUARE, SQUARE], [0.5, 0.9], [1, 1]),
-        seen("a", [SQUARE, ELSEWHERE], [0.5, 0.7], [1, 0]),
+        seen("b", [SQUARE, SQUARE], scores=[0.5, 0.9], labels=[1, 1]),
+        seen("a", [SQUARE, ELSEWHERE], scores=[0.5, 0.7], labels=[1, 0]),
     ]
     pairs = pair_boxes(truths, found)
     assert pairs.image_ids == ("a", "b")

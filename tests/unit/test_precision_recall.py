@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -14,7 +14,6 @@ from lungal.evaluation.matching import match_films
 from lungal.evaluation.precision_recall import (
     COCO_IOUS,
     RECALLS,
-    average_precision,
     coco_ap,
     macro_ap,
     precision_recall_curve,
@@ -27,32 +26,36 @@ HALF_WIDER = (0, 0, 15, 10)
 
 
 def test_one_hit_is_perfect():
-    ap = average_precision([truth("a", [SQUARE], [2])], [seen("a", [SQUARE], [0.1], [2])], 0.5)
+    ap = coco_ap(
+        [truth("a", [SQUARE], [2])], [seen("a", [SQUARE], scores=[0.1], labels=[2])], [0.5]
+    )
     assert ap[2] == 1
     assert np.isnan(np.delete(ap, 2)).all()
 
 
 def test_a_miss_before_the_hit_halves_it():
     films = [truth("a", [SQUARE], [0])]
-    found = [seen("a", [ELSEWHERE, SQUARE], [0.9, 0.8], [0, 0])]
-    assert average_precision(films, found, 0.5)[0] == pytest.approx(0.5)
+    found = [seen("a", [ELSEWHERE, SQUARE], scores=[0.9, 0.8], labels=[0, 0])]
+    assert coco_ap(films, found, [0.5])[0] == pytest.approx(0.5)
 
 
 def test_a_miss_after_the_hit_costs_nothing():
     films = [truth("a", [SQUARE], [0])]
-    found = [seen("a", [ELSEWHERE, SQUARE], [0.8, 0.9], [0, 0])]
-    assert average_precision(films, found, 0.5)[0] == 1
+    found = [seen("a", [ELSEWHERE, SQUARE], scores=[0.8, 0.9], labels=[0, 0])]
+    assert coco_ap(films, found, [0.5])[0] == 1
 
 
 def test_half_of_the_truths_found_is_51_of_101_points():
     films = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
-    found = [seen("a", [SQUARE], [0.9], [0])]
-    assert average_precision(films, found, 0.5)[0] == pytest.approx(51 / 101)
+    found = [seen("a", [SQUARE], scores=[0.9], labels=[0])]
+    assert coco_ap(films, found, [0.5])[0] == pytest.approx(51 / 101)
 
 
 def test_hit_miss_hit_by_hand():
     films = [truth("a", [SQUARE, ELSEWHERE], [0, 0])]
-    found = [seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], [0.9, 0.8, 0.7], [0, 0, 0])]
+    found = [
+        seen("a", [SQUARE, (20, 20, 25, 25), ELSEWHERE], scores=[0.9, 0.8, 0.7], labels=[0, 0, 0])
+    ]
     curve = precision_recall_curve(match_films(films, found, 0.5))[0]
     assert curve[:51] == pytest.approx(1)
     assert curve[51:] == pytest.approx(2 / 3)
@@ -61,21 +64,26 @@ def test_hit_miss_hit_by_hand():
 
 def test_false_alarms_on_films_without_finding_count():
     films = [truth("a", [SQUARE], [0]), truth("b", [], [])]
-    found = [seen("a", [SQUARE], [0.5], [0]), seen("b", [SQUARE], [0.9], [0])]
-    assert average_precision(films, found, 0.5)[0] == pytest.approx(0.5)
+    found = [
+        seen("a", [SQUARE], scores=[0.5], labels=[0]),
+        seen("b", [SQUARE], scores=[0.9], labels=[0]),
+    ]
+    assert coco_ap(films, found, [0.5])[0] == pytest.approx(0.5)
 
 
 def test_classes_without_truth_are_left_out_and_unseen_classes_are_zero():
     films = [truth("a", [SQUARE, SQUARE], [0, 1])]
-    found = [seen("a", [SQUARE, SQUARE], [0.9, 0.9], [0, 7])]
-    ap = average_precision(films, found, 0.5)
+    found = [seen("a", [SQUARE, SQUARE], scores=[0.9, 0.9], labels=[0, 7])]
+    ap = coco_ap(films, found, [0.5])
     assert ap[:2].tolist() == [1, 0]
     assert np.isnan(ap[7])
     assert macro_ap(films, found, 0.5) == pytest.approx(0.5)
 
 
 def test_no_truth_at_all_is_zero():
-    assert macro_ap([truth("a", [], [])], [seen("a", [SQUARE], [0.9], [0])], 0.5) == 0.0
+    assert (
+        macro_ap([truth("a", [], [])], [seen("a", [SQUARE], scores=[0.9], labels=[0])], 0.5) == 0.0
+    )
     assert macro_ap([], [], 0.5) == 0.0
 
 
@@ -137,7 +145,7 @@ def coco_average_precision(truths, detections, *ious):
 def test_agrees_with_pycocotools(iou, kind):
     truths, detections = made_up(np.random.default_rng(int(iou * 100)), films=60, **kind)
     expected = coco_average_precision(truths, detections, iou)
-    ours = average_precision(truths, detections, iou)
+    ours = coco_ap(truths, detections, [iou])
     assert 0.02 < np.nanmean(expected) < 0.98  # else the comparison says nothing
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
     assert macro_ap(truths, detections, iou) == pytest.approx(np.nanmean(expected), abs=1e-6)
@@ -158,20 +166,20 @@ def test_agrees_with_pycocotools_beyond_a_hundred_detections():
     low = rng.uniform(100, 200, (150, 2))
     rows = np.vstack([np.hstack([low, low + 5]), [SQUARE, ELSEWHERE]])
     scores = np.append(rng.uniform(0.2, 1, 150), [0.9, 0.1])
-    detections = [seen("a", rows, scores, [0] * 152)]
+    detections = [seen("a", rows, scores=scores, labels=[0] * 152)]
     expected = coco_average_precision(truths, detections, 0.5)
-    np.testing.assert_allclose(average_precision(truths, detections, 0.5), expected, atol=1e-6)
+    np.testing.assert_allclose(coco_ap(truths, detections, [0.5]), expected, atol=1e-6)
 
 
 def test_the_weighted_ap_counts_boxes_and_not_classes():
     films = [truth(name, [SQUARE], [0]) for name in "abc"] + [truth("d", [SQUARE], [1])]
-    found = [seen("d", [SQUARE], [0.9], [1])]
+    found = [seen("d", [SQUARE], scores=[0.9], labels=[1])]
     assert macro_ap(films, found, 0.5) == pytest.approx(0.5)
     assert weighted_ap(films, found, (0.5,)) == pytest.approx(0.25)
 
 
 def test_the_weighted_ap_is_the_mean_over_overlaps():
-    films, found = [truth("a", [SQUARE], [0])], [seen("a", [HALF_WIDER], [0.9], [0])]
+    films, found = [truth("a", [SQUARE], [0])], [seen("a", [HALF_WIDER], scores=[0.9], labels=[0])]
     at = [macro_ap(films, found, iou) for iou in (0.3, 0.9)]
     assert at == pytest.approx([1.0, 0.0])
     assert weighted_ap(films, found, (0.3, 0.9)) == pytest.approx(0.5)
@@ -186,12 +194,8 @@ def test_weights_are_copies_of_films():
     rng = np.random.default_rng(7)
     truths, detections = made_up(rng, films=20, classes=np.arange(4))
     weights = rng.integers(0, 4, 20)
-    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
-    copied_truths = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
-    copied = [
-        seen(f"{k:06d}_{c}", detections[k].boxes, detections[k].scores, detections[k].labels)
-        for k, c in copies
-    ]
     weighted = precision_recall_curve(match_films(truths, detections, 0.4), weights.astype(float))
-    naive = precision_recall_curve(match_films(copied_truths, copied, 0.4))
+    naive = precision_recall_curve(
+        match_films(copied(truths, weights), copied(detections, weights), 0.4)
+    )
     np.testing.assert_allclose(weighted, naive, atol=1e-12)

@@ -67,7 +67,7 @@ def test_mean_and_standard_deviation_over_the_halves(films, patients):
 def test_films_without_a_box_do_not_count(films, patients):
     truths, detections = films
     more = [*truths, truth("empty", [], [])]
-    alarms = [*detections, seen("empty", [SQUARE], [1.0], [0])]
+    alarms = [*detections, seen("empty", [SQUARE], scores=[1.0], labels=[0])]
     expected = wsrpn(truths, detections, patients, score=0.4)
     assert wsrpn(more, alarms, patients | {"empty": "p"}, score=0.4) == expected
 

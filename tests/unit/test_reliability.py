@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_films import made_up, seen, truth
+from made_up_films import copied, made_up, seen, truth
 from sklearn.metrics import brier_score_loss
 
 from lungal.evaluation.bootstrap import intervals
@@ -21,7 +21,7 @@ def values(metric, films):
 def test_by_hand():
     films = (
         [truth("a", [SQUARE], [0])],
-        [seen("a", [SQUARE, ELSEWHERE, ELSEWHERE], [0.93, 0.91, 0.12], [0, 0, 0])],
+        [seen("a", [SQUARE, ELSEWHERE, ELSEWHERE], scores=[0.93, 0.91, 0.12], labels=[0, 0, 0])],
     )
     # Bin .90-.95: two detections, half of them right, mean score .92; bin .10-.15: one, wrong.
     assert values(class_d_ece_at(0.5), films)[1] == pytest.approx(
@@ -33,14 +33,20 @@ def test_by_hand():
 
 
 def test_a_score_on_an_edge_is_in_the_upper_bin_and_one_in_the_last():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE, ELSEWHERE], [1.0, 0.5], [0, 0])]
+    films = (
+        [truth("a", [SQUARE], [0])],
+        [seen("a", [SQUARE, ELSEWHERE], scores=[1.0, 0.5], labels=[0, 0])],
+    )
     assert values(class_d_ece_at(0.5, bins=2), films)[1] == pytest.approx(abs(0.5 - 0.75))
-    apart = [seen("a", [SQUARE, ELSEWHERE], [1.0, 0.499], [0, 0])]
+    apart = [seen("a", [SQUARE, ELSEWHERE], scores=[1.0, 0.499], labels=[0, 0])]
     assert values(class_d_ece_at(0.5, bins=2), (films[0], apart))[1] == pytest.approx(0.499 / 2)
 
 
 def test_classes_without_detections_are_left_out_and_without_truth_are_wrong():
-    films = [truth("a", [SQUARE], [0])], [seen("a", [SQUARE, SQUARE], [0.8, 0.6], [0, 5])]
+    films = (
+        [truth("a", [SQUARE], [0])],
+        [seen("a", [SQUARE, SQUARE], scores=[0.8, 0.6], labels=[0, 5])],
+    )
     for metric, right, wrong in (
         (class_d_ece_at(0.5), 0.2, 0.6),
         (class_brier_at(0.5), 0.04, 0.36),
@@ -76,15 +82,10 @@ def test_against_counting_bin_by_bin():
 def test_weights_are_copies_of_films():
     truths, detections = made_up(np.random.default_rng(8), films=20, classes=np.arange(3))
     weights = np.random.default_rng(9).integers(0, 4, 20)
-    copies = [(k, c) for k, n in enumerate(weights) for c in range(n)]
-    copied = [truth(f"{k:06d}_{c}", truths[k].boxes, truths[k].labels) for k, c in copies]
-    found = [
-        seen(f"{k:06d}_{c}", detections[k].boxes, detections[k].scores, detections[k].labels)
-        for k, c in copies
-    ]
+    copies = copied(truths, weights), copied(detections, weights)
     for metric in (class_d_ece_at(0.4), class_brier_at(0.4)):
         weighted = metric(truths, detections)(weights.astype(float))
-        np.testing.assert_allclose(weighted, values(metric, (copied, found)), atol=1e-12)
+        np.testing.assert_allclose(weighted, values(metric, copies), atol=1e-12)
 
 
 def test_calibration_makes_both_smaller_on_films_that_it_has_not_seen():

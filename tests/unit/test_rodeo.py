@@ -102,27 +102,32 @@ def test_agrees_with_the_authors_package(seed):
 
 def test_what_is_perfect_is_one():
     truths = [truth("a", [SQUARE, FAR], [0, 4])]
-    rows = scores(truths, [seen("a", [FAR, SQUARE], [0.9, 0.8], [4, 0])])
+    rows = scores(truths, [seen("a", [FAR, SQUARE], scores=[0.9, 0.8], labels=[4, 0])])
     assert rows[:, [0, 1, 5]] == pytest.approx(1, abs=1e-6)
     assert np.isnan(np.delete(rows, [0, 1, 5], axis=1)).all()
 
 
 def test_a_box_beside_its_truth_by_hand():
     # The centres are one width apart: exp(-ln 2) = 1/2. The shapes are the same, so is the class.
-    rows = scores([truth("a", [SQUARE], [0])], [seen("a", [BESIDE], [0.9], [0])])
+    rows = scores([truth("a", [SQUARE], [0])], [seen("a", [BESIDE], scores=[0.9], labels=[0])])
     assert rows[1:, 0].tolist() == pytest.approx([0.5, 1, 1])
     assert rows[0, 0] == pytest.approx(harmonic(0.5, 1, 1))
 
 
 def test_another_shape_by_hand():
     # Twice as high on the same corner: the centre moved by half a height, IoU of the shapes 1/2.
-    rows = scores([truth("a", [SQUARE], [0])], [seen("a", [(0, 0, 10, 20)], [0.9], [0])])
+    rows = scores(
+        [truth("a", [SQUARE], [0])], [seen("a", [(0, 0, 10, 20)], scores=[0.9], labels=[0])]
+    )
     assert rows[1:, 0].tolist() == pytest.approx([math.exp(-math.log(2) / 4), 0.5, 1])
 
 
 def test_another_class_by_hand():
     truths = [truth("a", [SQUARE], [0]), truth("b", [SQUARE], [1])]
-    found = [seen("a", [SQUARE], [0.9], [0]), seen("b", [SQUARE], [0.9], [2])]
+    found = [
+        seen("a", [SQUARE], scores=[0.9], labels=[0]),
+        seen("b", [SQUARE], scores=[0.9], labels=[2]),
+    ]
     # One of two classes right: MCC of 16 cells with one hit, one miss, one false, 13 neither.
     mcc = (1 * 13 - 1 * 1) / math.sqrt(2 * 2 * 14 * 14)
     rows = scores(truths, found)
@@ -133,7 +138,10 @@ def test_another_class_by_hand():
 
 def test_what_is_left_over_counts_against_all_parts():
     truths = [truth("a", [SQUARE, FAR], [0, 1])]
-    found = [seen("a", [SQUARE], [0.9], [0]), seen("b", [SQUARE], [0.9], [3])]
+    found = [
+        seen("a", [SQUARE], scores=[0.9], labels=[0]),
+        seen("b", [SQUARE], scores=[0.9], labels=[3]),
+    ]
     rows = scores([*truths, truth("b", [], [])], found)
     assert rows[1:, 0].tolist() == pytest.approx([1 / 3] * 3)
     assert rows[1:, 1].tolist() == pytest.approx([1, 1, 1])
@@ -144,8 +152,8 @@ def test_what_is_left_over_counts_against_all_parts():
 
 def test_a_same_class_is_preferred_where_classes_can_be_told():
     truths = [truth("a", [SQUARE], [0]), truth("b", [FAR], [1])]
-    near_but_other = seen("a", [(0, 0, 10, 9), (2, 0, 12, 10)], [0.9, 0.8], [1, 0])
-    rest = seen("b", [FAR], [0.9], [1])
+    near_but_other = seen("a", [(0, 0, 10, 9), (2, 0, 12, 10)], scores=[0.9, 0.8], labels=[1, 0])
+    rest = seen("b", [FAR], scores=[0.9], labels=[1])
     films = pair_films(truths, [near_but_other, rest])
     assert class_weight(films) > 0.5
     assert pair_all(films).same.tolist() == [True, True]
@@ -153,14 +161,16 @@ def test_a_same_class_is_preferred_where_classes_can_be_told():
 
 def test_detections_below_the_score_do_not_count():
     truths = [truth("a", [SQUARE], [0])]
-    found = [seen("a", [SQUARE, FAR], [0.9, 0.4], [0, 0])]
+    found = [seen("a", [SQUARE, FAR], scores=[0.9, 0.4], labels=[0, 0])]
     assert scores(truths, found, score=0.5)[0, 0] == pytest.approx(1, abs=1e-6)
     assert scores(truths, found, score=0.4)[1, 0] == pytest.approx(0.5)
 
 
 def test_no_pairs_no_truth_no_films():
     assert (scores([truth("a", [SQUARE], [0])], [])[:, :2] == 0).all()
-    assert (scores([truth("a", [], [])], [seen("a", [SQUARE], [0.9], [0])])[:, :2] == 0).all()
+    assert (
+        scores([truth("a", [], [])], [seen("a", [SQUARE], scores=[0.9], labels=[0])])[:, :2] == 0
+    ).all()
     for films in (([], []), ([truth("a", [], [])], [])):
         rows = scores(*films)
         assert (rows[:, 0] == 0).all()

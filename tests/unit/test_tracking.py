@@ -178,7 +178,8 @@ def test_unreachable_server_costs_one_warning_and_loses_nothing(
     for step in range(20):
         run.log_metrics({"loss": 1 / (step + 1)}, step)
     run.log_table(pd.DataFrame({"a": [1]}), "tables/a.json")
-    run.log_text("hello", "notes/a.txt")
+    (tmp_path / "a.txt").write_text("hello")
+    run.log_artifact(tmp_path / "a.txt", "notes")
     report = run.end()
     assert report.waiting == 25
     assert run.run_id is None

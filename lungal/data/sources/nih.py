@@ -24,6 +24,7 @@ from lungal.data.sources.survey import Film, OfficialSplit, Quarantined, Survey
 from lungal.errors import SourceError
 from lungal.params import SubsetParams
 
+ROOT_VARIABLE = "LUNGAL_NIH_ROOT"
 SUFFIXES = (".png", ".jpg", ".jpeg")
 NO_FINDING_FILE = "truth_no_finding.txt"
 
@@ -35,6 +36,12 @@ class Labels:
     boxes: BoxFile
     entries: Mapping[str, Entry]
     no_finding: frozenset[str]  # films known to hold none
+
+
+def nih_root(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that is given, else the one that the environment names; else None."""
+    named = environ.get(ROOT_VARIABLE)
+    return given or (Path(named) if named else None)
 
 
 def read_nih(root: Path, subset: SubsetParams) -> Survey:

@@ -1,6 +1,5 @@
 """A trained model looking at films, exported or not, once or in several ways."""
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lungal.data.images import Pixels, prepare
+from lungal.data.model_run import ServedModel
 from lungal.data.threads import map_in_order
 from lungal.detectors.fused import FusedDetector
 from lungal.detectors.tfod import compat
@@ -90,8 +90,8 @@ class SavedModelDetector(ServedDetector):
     """
 
     def __init__(self, folder: Path, params: DetectParams) -> None:
-        run = _read_run(folder)
-        self.model_version: str = run["model_version"]
+        model = ServedModel.read(folder)
+        self.model_version = model.model_version
         compat.install()
         import tensorflow as tf
 
@@ -100,7 +100,7 @@ class SavedModelDetector(ServedDetector):
         except OSError as error:
             raise DetectorError(f"{folder}: {str(error).splitlines()[0]}") from None
         serve = self._model.signatures["serving_default"]
-        super().__init__(serve, tuple(run["classes"]), run["input_size"], params)
+        super().__init__(serve, model.classes, model.input_size, params)
 
 
 class FusedModelDetector(FusedDetector):
@@ -129,14 +129,3 @@ def load_detector(folder: Path, params: DetectParams) -> SavedModelDetector | Fu
         DetectorError: if the folder holds no such model.
     """
     return (FusedModelDetector if params.fused else SavedModelDetector)(folder, params)
-
-
-def _read_run(folder: Path) -> Any:
-    try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DetectorError(
-            f"{folder} is no model folder (no run.json); `dvc repro train` makes models/detector"
-        ) from None
-    except ValueError as error:
-        raise DetectorError(f"{folder / 'run.json'}: {error}") from None

@@ -94,6 +94,11 @@ def test_registry_says_that_the_server_is_away() -> None:
         MlflowRegistry(NOWHERE).version("champion")
 
 
+def written(path: Path) -> Path:
+    path.write_text(path.stem)
+    return path
+
+
 @pytest.mark.slow
 def test_server_killed_amid_training_and_started_again(database: str, tmp_path: Path) -> None:
     outbox, artifacts, port = tmp_path / "outbox", tmp_path / "artifacts", free_port()
@@ -102,13 +107,13 @@ def test_server_killed_amid_training_and_started_again(database: str, tmp_path: 
     with mlflow_server(database, artifacts, port):
         run = tracker.open_round("k1", 1, {}, {"train": {"steps": 9}})
         run.log_metrics({"loss": 0.0}, 0)
-        run.log_text("one", "notes/one.txt")
+        run.log_artifact(written(tmp_path / "one.txt"), "notes")
         run_id = run.run_id
         assert run_id is not None
     started = time.monotonic()
     for step in range(1, 100):
         run.log_metrics({"loss": float(step)}, step)
-    run.log_text("two", "notes/two.txt")
+    run.log_artifact(written(tmp_path / "two.txt"), "notes")
     assert time.monotonic() - started < 10
     assert run.run_id is None
     with mlflow_server(database, artifacts, port):
