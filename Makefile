@@ -8,7 +8,7 @@ NIH ?=
 PORT ?= 5000
 # Files in order, the long ones of tests/e2e among the first: by the number of their tests they
 # would come last, and one core would wait for the other.
-PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 export PATH := $(CURDIR)/.uv/bin:$(PATH)

@@ -166,7 +166,7 @@ def test_the_run_hears_of_it(project, notebook, metrics):
     assert notebook.metrics["val_final/macro_ap40"] == metrics["val"]["macro_ap40"]
     assert sorted(notebook.artifacts) == [
         "calibration.json",
-        f"detections/{MODEL['model_version']}/test.parquet",
+        f"detections/{MODEL.model_version}/test.parquet",
         "metrics.json",
         "plots",
         "truth/test.jsonl",

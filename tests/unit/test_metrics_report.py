@@ -65,8 +65,8 @@ def test_the_macro_sensitivity_gives_each_class_its_false_positives_and_that_of_
         seen(
             "a",
             wrong + boxes,
-            [*scores, *(score - 0.1 for score in scores)],
-            list(range(len(CLASSES))) * 2,
+            scores=[*scores, *(score - 0.1 for score in scores)],
+            labels=list(range(len(CLASSES))) * 2,
         )
     ]
     kept = report.headlines(report.evaluate(truths, found, PARAMS)[0])
