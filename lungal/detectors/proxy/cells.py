@@ -23,8 +23,10 @@ def centres(grid: int) -> FloatArray:
     return np.stack([np.tile(at, grid), np.repeat(at, grid)], axis=1)
 
 
-def aim(truth: GroundTruth, side: float, grid: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return what the cells of a film should say.
+def assign_targets(
+    truth: GroundTruth, side: float, grid: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Assign a film's boxes to cells of a grid: what a head should answer there.
 
     Args:
         truth: boxes in pixels of the film.
@@ -60,7 +62,7 @@ def aim(truth: GroundTruth, side: float, grid: int) -> tuple[FloatArray, FloatAr
 
 
 def boxes_of(cells: NDArray[np.intp], reach: FloatArray, grid: int) -> FloatArray:
-    """Return the (N, 4) boxes, xyxy, of N cells that reach so far (N, 4); inverse of `aim`."""
+    """Return the (N, 4) boxes, xyxy, of N cells and their log distances (N, 4)."""
     at = centres(grid)[cells]
     edges = np.exp(reach)
     return np.concatenate([at - edges[:, :2], at + edges[:, 2:]], axis=1)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungal.boxes import FloatArray
-from lungal.detectors.proxy.cells import aim, centres
+from lungal.detectors.proxy.cells import assign_targets, centres
 from lungal.params import ProxyParams
 from lungal.records import CLASSES, GroundTruth
 
@@ -17,8 +17,8 @@ RIDGE = 30.0
 """Of the regression of edges: features are of about unit variance, a box counts 1."""
 PRIOR = -4.6
 """Logit of 1 %, where scores begin (Lin et al. 2017, section 3.3)."""
-DECAYS = (0.9, 0.999)
-TINY = 1e-8
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,20 +66,20 @@ def fit_head(
         seed: of the order of the films.
     """
     grid = round(len(features[0]) ** 0.5)
-    aims = [aim(truth, side, grid) for truth, side in zip(truths, sides, strict=True)]
-    reach = _fit_reach(features, aims)
+    targets = [assign_targets(truth, side, grid) for truth, side in zip(truths, sides, strict=True)]
+    reach = _fit_reach(features, targets)
     width = features[0].shape[1]
     score = np.zeros((width, len(CLASSES)), np.float32)
     score[-1] = PRIOR
-    mean, square = np.zeros_like(score), np.zeros_like(score)
+    first_moment, second_moment = np.zeros_like(score), np.zeros_like(score)
     batches = _batches(len(features), params, seed)
     for step in range(1, params.steps + 1):
-        slope = _slope(score, features, aims, next(batches))
-        mean = DECAYS[0] * mean + (1 - DECAYS[0]) * slope
-        square = DECAYS[1] * square + (1 - DECAYS[1]) * slope**2
+        gradient = _gradient(score, features, targets, next(batches))
+        first_moment = BETAS[0] * first_moment + (1 - BETAS[0]) * gradient
+        second_moment = BETAS[1] * second_moment + (1 - BETAS[1]) * gradient**2
         rate = params.learning_rate * (1 + np.cos(np.pi * step / params.steps)) / 2
-        unbiased = mean / (1 - DECAYS[0] ** step)
-        scale = np.sqrt(square / (1 - DECAYS[1] ** step)) + TINY
+        unbiased = first_moment / (1 - BETAS[0] ** step)
+        scale = np.sqrt(second_moment / (1 - BETAS[1] ** step)) + EPSILON
         decay = params.weight_decay * score
         decay[-1] = 0  # the bias
         score = score - np.float32(rate) * (unbiased / scale + decay)
@@ -95,40 +95,40 @@ def _batches(films: int, params: ProxyParams, seed: int) -> Iterator[NDArray[np.
         yield from (order[start : start + size] for start in range(0, films - size + 1, size))
 
 
-def _slope(
+def _gradient(
     score: FloatArray,
     features: Sequence[FloatArray],
-    aims: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
+    targets: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
     batch: NDArray[np.intp],
 ) -> FloatArray:
-    slope = np.zeros_like(score)
+    gradient = np.zeros_like(score)
     for film in batch:
-        hits, weights, _ = aims[film]
-        sure = 1 / (1 + np.exp(-(features[film] @ score)))
+        hits, weights, _ = targets[film]
+        probabilities = 1 / (1 + np.exp(-(features[film] @ score)))
         counts = weights * np.where(hits > 0, BOX_WEIGHT, 1.0).astype(np.float32)
-        slope += features[film].T @ (counts * (sure - hits))
-    return slope / np.float32(len(batch) * len(features[0]))
+        gradient += features[film].T @ (counts * (probabilities - hits))
+    return gradient / np.float32(len(batch) * len(features[0]))
 
 
 def _fit_reach(
-    features: Sequence[FloatArray], aims: Sequence[tuple[FloatArray, FloatArray, FloatArray]]
+    features: Sequence[FloatArray], targets: Sequence[tuple[FloatArray, FloatArray, FloatArray]]
 ) -> FloatArray:
     width = features[0].shape[1]
     reach = np.zeros((width, len(CLASSES), 4), np.float32)
     for label in range(len(CLASSES)):
         of_class = [
             (x[hit], w[hit, label], r[hit, label])
-            for x, (hits, w, r) in zip(features, aims, strict=True)
+            for x, (hits, w, r) in zip(features, targets, strict=True)
             if (hit := hits[:, label] > 0).any()
         ]
         if not of_class:
             continue
-        x, weights, target = (
+        x, weights, distances = (
             np.concatenate(part).astype(np.float64) for part in zip(*of_class, strict=True)
         )
-        middle = np.average(target, axis=0, weights=weights)
+        middle = np.average(distances, axis=0, weights=weights)
         known = x[:, :-1] * weights[:, None]
         gram = known.T @ x[:, :-1] + RIDGE * np.eye(width - 1)
-        reach[:-1, label] = np.linalg.solve(gram, known.T @ (target - middle))
+        reach[:-1, label] = np.linalg.solve(gram, known.T @ (distances - middle))
         reach[-1, label] = middle
     return reach

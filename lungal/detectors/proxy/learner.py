@@ -11,16 +11,13 @@ from lungal.data.digests import hash_json
 from lungal.detectors.proxy.cells import boxes_of
 from lungal.detectors.proxy.head import Head, fit_head, spread
 from lungal.detectors.proxy.shelf import Shelf, fill_shelf, open_shelf, shelf_name
+from lungal.detectors.tfod.architectures import SAME_FINDING_IOU
 from lungal.detectors.tfod.backbone import Backbone
+from lungal.detectors.tfod.loop import IOUS
 from lungal.detectors.views import VIEWS
 from lungal.evaluation.precision_recall import weighted_ap
 from lungal.params import DetectParams, ProxyParams, ViewName
 from lungal.records import CLASSES, Detections, GroundTruth
-
-IOUS = (0.3, 0.4, 0.5)
-"""Overlaps of the AP by which the best step is chosen: those of the real trainer."""
-SAME = 0.3
-"""Overlap from which two boxes of a finding are one: that of the real detector."""
 
 OnFilm = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -133,11 +130,11 @@ def see(head: Head, shelf: Shelf, image_id: str, params: DetectParams) -> Detect
     features = spread(shelf.cells[row], shelf.films[row])
     grid = round(len(features) ** 0.5)
     width, height = shelf.sizes[row].tolist()
-    sure = 1 / (1 + np.exp(-head.logits(features)))  # (G * G, C)
+    probabilities = 1 / (1 + np.exp(-head.logits(features)))  # (G * G, C)
     boxes, cells, labels = [], [], []
     for label in range(len(CLASSES)):
-        order = np.argsort(-sure[:, label], kind="stable")[: params.max_detections]
-        order = order[sure[order, label] >= params.score_threshold]
+        order = np.argsort(-probabilities[:, label], kind="stable")[: params.max_detections]
+        order = order[probabilities[order, label] >= params.score_threshold]
         reach = features[order] @ head.reach[:, label]
         square = boxes_of(order, reach, grid) * max(width, height)
         inside = clip(square.astype(np.float32), width, height)
@@ -146,24 +143,24 @@ def see(head: Head, shelf: Shelf, image_id: str, params: DetectParams) -> Detect
         cells.append(order[kept])
         labels.append(np.full(len(kept), label, np.int32))
     at, of = np.concatenate(cells), np.concatenate(labels)
-    scores = sure[at, of]
+    scores = probabilities[at, of]
     top = np.argsort(-scores, kind="stable")[: params.max_detections]
     return Detections(
         image_id,
         np.concatenate(boxes)[top],
         scores[top].astype(np.float32),
         of[top],
-        sure[at[top]].astype(np.float32),
+        probabilities[at[top]].astype(np.float32),
         shelf.films[row],
     )
 
 
 def _suppress(boxes: FloatArray) -> list[int]:
-    """Return the indices of boxes, surest first, that no surer one overlaps by SAME or more."""
+    """Return the indices of boxes, surest first, that no surer one makes a second time."""
     kept: list[int] = []
     overlaps, alive = iou(boxes, boxes), area(boxes) > 0
     for number in range(len(boxes)):
         if alive[number]:
             kept.append(number)
-            alive &= overlaps[number] < SAME
+            alive &= overlaps[number] < SAME_FINDING_IOU
     return kept
