@@ -1,6 +1,6 @@
 """The values that travel between modules: films, boxes, detections, readings, tasks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -48,6 +48,9 @@ readers disagreed, or elsewhere, before its boxes came in from a file."""
 BoxOrigin = Literal["accepted", "moved", "drawn"]
 """What a reader did to a box: kept the model's, changed the model's, or drew it."""
 Confidence = Literal["low", "medium", "high"]
+
+OnProgress = Callable[[int, int], None]
+"""Called with (done, total) while something long is at work."""
 """How sure a reader is of a box."""
 
 
@@ -116,6 +119,10 @@ class LabelledBox:
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
         return (self.x1, self.y1, self.x2, self.y2)
+
+
+Truth = Mapping[str, tuple[LabelledBox, ...]]
+"""image_id to boxes in pixels of the stored film; () is known to hold no finding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

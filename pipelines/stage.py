@@ -15,11 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lungal.errors import INTERRUPTED, ChangedParamsError, LungalError, StageOrderError
 from lungal.params import Params, load_params, read_sections
 from lungal.paths import load_paths
+from lungal.records import OnProgress
 
 Item = TypeVar("Item")
 Content = TypeVar("Content")
-Report = Callable[[int, int], None]
-"""Called with (done, total) as work goes on."""
 
 Afterwards = Callable[[], None]
 """What a stage does last, once its parameters have proved unchanged: such as cleaning up."""
@@ -90,7 +89,7 @@ def until_settled(read: Callable[[], Content], work: Callable[[Content], None]) 
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Report]:
+def progress(what: str) -> Iterator[OnProgress]:
     """Yield a function to call with (done, total).
 
     On a terminal it moves a bar on stderr; elsewhere it logs a line now and then.
@@ -130,7 +129,7 @@ def _value(sections: dict[str, Any], name: str) -> Any:
     return value
 
 
-def _sparse_log(what: str) -> Report:
+def _sparse_log(what: str) -> OnProgress:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:

@@ -4,12 +4,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from lungal.data.labels import read_labels, read_round
 from lungal.data.learnt_from import LearntFrom, write_learnt_from
 from lungal.data.model_run import ModelRun
 from lungal.data.tfrecords import read_records
+from lungal.detectors.protocol import OnStep
 from lungal.detectors.tfod.devices import is_chief, make_strategy
 from lungal.detectors.tfod.train import TfodTrainer
 from lungal.params import Params, TrainParams
@@ -58,7 +58,7 @@ def forget() -> None:
         WORK.parent.rmdir()
 
 
-def fit(params: Params, tuned: TrainParams, *, on_step: Any) -> dict[str, float]:
+def fit(params: Params, tuned: TrainParams, *, on_step: OnStep) -> dict[str, float]:
     """Train, or go on with a training that was killed."""
     records = (PATHS.records / "train", PATHS.records / "val")
     return TfodTrainer().fit(*records, params.model, tuned, work=WORK, on_step=on_step)

@@ -15,10 +15,9 @@ from lungal.annotation.incoming import Incoming
 from lungal.annotation.projects import oldest_project
 from lungal.annotation.protocol import Notes
 from lungal.annotation.pseudonyms import Pseudonyms
-from lungal.annotation.submission import OnProgress as OnProgress
 from lungal.annotation.submission import Submission
 from lungal.errors import ServerError
-from lungal.records import Annotation, Task
+from lungal.records import Annotation, OnProgress, Task
 
 
 @dataclass(frozen=True)

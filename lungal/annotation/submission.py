@@ -18,7 +18,7 @@ everybody else instead, one after the other.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -45,12 +45,10 @@ from lungal.annotation.tasks import (
     task_prediction,
 )
 from lungal.errors import PseudonymError, StageOrderError
-from lungal.records import Task
+from lungal.records import OnProgress, Task
 
 Key = tuple[int, str]
 """A task's identity: its round and its film's pseudonym."""
-OnProgress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 TASKS_AT_ONCE = 250
 CALLS_AT_ONCE = 4

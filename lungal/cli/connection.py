@@ -11,11 +11,12 @@ import typer
 
 from lungal.annotation.bucket import S3Bucket, parse_address
 from lungal.annotation.hosting import Hosting, LocalFiles, Uploads
-from lungal.annotation.label_studio import LabelStudio, OnProgress
+from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.pseudonyms import Pseudonyms, load_pseudonyms
 from lungal.annotation.server import LocalServer
 from lungal.cli.project import ROOT
 from lungal.errors import ServerError, TokenError
+from lungal.records import OnProgress
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request
 

@@ -18,7 +18,7 @@ from lungal.errors import SourceError
 from lungal.params import DataParams, SubsetParams
 
 if TYPE_CHECKING:
-    from lungal.data.sources.intake import Progress as Report
+    from lungal.records import OnProgress
 
 app = typer.Typer(
     no_args_is_help=True, help="Bring NIH's films; look at what a folder holds; what to read first."
@@ -119,7 +119,7 @@ def _show(folder: Path, summary: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator["Report"]:
+def _bar(what: str) -> Iterator["OnProgress"]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda done, total: None  # noqa: ARG005

@@ -18,10 +18,9 @@ from lungal.errors import AnnotationError, LeakError, StageOrderError
 from lungal.params import LabelParams, ReadingParams
 from lungal.reading.reconcile import Reconciled, reconcile
 from lungal.reading.standing import by_film, standing
-from lungal.records import Annotation, LabelledBox
+from lungal.records import Annotation, LabelledBox, Truth
 
 Boxes = tuple[LabelledBox, ...]
-Truth = Mapping[str, Boxes]
 Size = tuple[int, int]
 
 

@@ -6,7 +6,7 @@ a few controls too, where the usual +- 1.96 standard errors would leave [0, 1].
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TypeVar
@@ -17,15 +17,12 @@ from lungal.params import ReadingParams
 from lungal.reading.comparison import compare
 from lungal.reading.effort import seconds_of
 from lungal.reading.verdicts import PASSES, opinions
-from lungal.records import Annotation, LabelledBox
+from lungal.records import Annotation, Truth
 
 Key = TypeVar("Key")
 
 LEVEL = 0.95
 """Confidence of the intervals."""
-
-Truth = Mapping[str, Sequence[LabelledBox]]
-"""image_id to the boxes that are there; () is no finding."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from lungal.reading.agreement import film_agreement, findings_alpha, mean_iou
 from lungal.reading.automation import Automation, Key, automation
 from lungal.reading.effort import seconds_of
 from lungal.reading.ledger import Entry, ledger
-from lungal.reading.performance import Performance, Truth, drift, performances
+from lungal.reading.performance import Performance, drift, performances
 from lungal.reading.standing import standing
 from lungal.reading.verdicts import NOT_COMPARED, opinions
-from lungal.records import Annotation
+from lungal.records import Annotation, Truth
 
 DIGITS = 4
 

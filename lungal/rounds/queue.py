@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -27,15 +27,13 @@ from lungal.records import (
     Asked,
     Detections,
     LabelledBox,
+    OnProgress,
     SeenBox,
     Task,
     to_arrays,
 )
 from lungal.rounds.selected import Selected, check_selection
 from lungal.rounds.selected import read_selection as read_selection
-
-OnProgress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 Value = TypeVar("Value")
 

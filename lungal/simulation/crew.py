@@ -10,13 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from lungal.records import OnProgress
 from lungal.simulation.arms import Arm
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.chains import chain_name, find_chain, write_chain
 from lungal.simulation.results import Chain
 
-OnStep = Callable[[int, int], None]
-"""Called with (done, total), in trainings."""
 Turn = tuple[Arm | None, int]
 """An arm, or None for that of all labels, and a seed."""
 
@@ -35,7 +34,7 @@ def play_all(
     *,
     workers: int,
     folders: Sequence[Path],
-    on_step: OnStep,
+    on_step: OnProgress,
 ) -> list[Chain]:
     """Play the campaign of each arm with each seed, and that of all labels with each seed.
 
@@ -69,7 +68,7 @@ def _read(folder: Path, name: str) -> Chain:
 
 
 def _play(
-    campaign: Campaign, turns: Sequence[Turn], workers: int, folder: Path, on_step: OnStep
+    campaign: Campaign, turns: Sequence[Turn], workers: int, folder: Path, on_step: OnProgress
 ) -> None:
     seeds = sorted({seed for arm, seed in turns if arm is not None})
     whole = [turn for turn in turns if turn[0] is None]

@@ -7,10 +7,7 @@ import pandas as pd
 
 from lungal.data.splits import check_leaks
 from lungal.errors import ParamsError
-from lungal.records import LabelledBox
-
-Truth = Mapping[str, tuple[LabelledBox, ...]]
-"""image_id to boxes in pixels of the stored film; () is known to hold no finding."""
+from lungal.records import Truth
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lungal.reading.scripted import Reader
-from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox
-from lungal.simulation.films import Truth
+from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox, Truth
 
 
 @dataclass(frozen=True, slots=True)

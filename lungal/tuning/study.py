@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from lungal.data.digests import hash_json
 from lungal.data.files import whole_file
 from lungal.errors import ServerError
 from lungal.params import TrainParams, TuneParams
+from lungal.records import OnProgress
 from lungal.tuning.space import baseline, change
 from lungal.tuning.winner import Winner
 from lungal.tuning.worker import BASELINE, OBJECTIVE, Fit, Record, Worker, finished
@@ -80,7 +81,7 @@ def search(
     storage: str,
     work: Path,
     record: Record,
-    on_trial: Callable[[int, int], None],
+    on_trial: OnProgress,
 ) -> Outcome:
     """Run what is left of the study's trials, with whoever else works on it, and name the winner.
 

@@ -5,7 +5,7 @@ each film is a file of its own. What is here and whole is not brought again.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -20,6 +20,7 @@ from lungal.data.sources.csv_file import BOXES, ENTRIES, TEST, TRAIN_VAL, find_c
 from lungal.data.sources.nih import choose, read_labels, walk_images
 from lungal.errors import ImageError, ServerError
 from lungal.params import SubsetParams
+from lungal.records import OnProgress
 
 WORKERS = 4
 
@@ -82,7 +83,7 @@ def fetch_nih(
     root: Path,
     subset: SubsetParams,
     remote: Remote,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Fetched:
     """Make root a folder that `read_nih` reads, with the films that the subset rule wants.
 
@@ -123,7 +124,7 @@ def _bring_all(
     root: Path,
     files: Iterable[_File],
     remote: Remote,
-    progress: Callable[[int, int], None] | None,
+    progress: OnProgress | None,
 ) -> Fetched:
     sums, files, brought = read_sums(root), list(files), 0
     with ThreadPool(WORKERS) as pool:

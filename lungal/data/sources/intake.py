@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -18,9 +17,7 @@ from lungal.data.sources.box_file import SIDE
 from lungal.data.sources.checksums import FILE_NAME
 from lungal.data.sources.survey import Film, Quarantined, Survey
 from lungal.errors import ImageError, QuarantineError
-from lungal.records import CLASSES, LabelledBox
-
-Progress = Callable[[int, int], None]
+from lungal.records import CLASSES, LabelledBox, OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Intake:
         }
 
 
-def take_in(survey: Survey, folder: Path | None, progress: Progress | None = None) -> Intake:
+def take_in(survey: Survey, folder: Path | None, progress: OnProgress | None = None) -> Intake:
     """Check each film and store it in a folder as 8-bit grey of SIDE x SIDE pixels.
 
     A file that is so already is copied byte for byte; any other depth, palette or channel count

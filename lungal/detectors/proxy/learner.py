@@ -1,6 +1,6 @@
 """The proxy as a `Learner` of simulated campaigns."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,7 @@ from lungal.detectors.tfod.loop import IOUS
 from lungal.detectors.views import VIEWS
 from lungal.evaluation.precision_recall import weighted_ap
 from lungal.params import DetectParams, ProxyParams, ViewName
-from lungal.records import CLASSES, Detections, GroundTruth
-
-OnFilm = Callable[[int, int], None]
-"""Called with (done, total)."""
+from lungal.records import CLASSES, Detections, GroundTruth, OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class ProxyLearner:
         ]
         return hash_json(parts)
 
-    def prepare(self, views: Sequence[ViewName], on_film: OnFilm) -> None:
+    def prepare(self, views: Sequence[ViewName], on_film: OnProgress) -> None:
         """Compute the features of all films, and of views of them, that are not there yet.
 
         Raises:

@@ -6,7 +6,7 @@ film, with a truth that is known exactly: enough to try the whole loop without a
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from lungal.data.sources.phantom.layout import BOXES, IMAGES, file_name, write_t
 from lungal.data.sources.phantom.population import Case, plan
 from lungal.errors import SourceError
 from lungal.params import PhantomParams
-from lungal.records import LabelledBox
+from lungal.records import LabelledBox, OnProgress
 
 __all__ = ["generate"]
 
@@ -31,7 +31,7 @@ Boxes = tuple[LabelledBox, ...]
 def generate(
     folder: Path,
     params: PhantomParams,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
     *,
     workers: int | None = None,
 ) -> None:

@@ -1,11 +1,11 @@
 """The tables of a phantom folder, as NIH writes them, byte for byte."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from lungal.boxes import as_boxes, to_xywh
 from lungal.data.sources.phantom.population import Case
-from lungal.records import LabelledBox
+from lungal.records import Truth
 
 IMAGES = "images"
 BOXES = "BBox_List_2017.csv"
@@ -26,9 +26,6 @@ _ENTRY_HEADER = (
 _IN_ENTRIES = {"Infiltrate": "Infiltration"}
 # Plates of NIH's scanners: width and height in pixels, pixel spacing in mm.
 _PLATES = {"PA": "2992,2991,0.143,0.143", "AP": "2500,2048,0.168,0.168"}
-
-Truth = Mapping[str, tuple[LabelledBox, ...]]
-"""Boxes by image_id."""
 
 
 def write_tables(folder: Path, cases: Iterable[Case], truth: Truth) -> None:
