@@ -16,10 +16,12 @@ from lungal.simulation.arms import arms_of
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.page import render
 from lungal.simulation.picks import pick_table
+from lungal.simulation.points import point_table
 from lungal.simulation.ranks import rank_agreement
 from lungal.simulation.receipts import SHEET, caption, unscored
 from lungal.simulation.results import Chain, Pick, Point
-from lungal.simulation.tables import point_table, summary, tables
+from lungal.simulation.summary import summary
+from lungal.simulation.tables import tables
 from lungal.simulation.verdict import Verdict, judge
 from lungal.tracking import OUTBOX, Tracker, git_tags, tracking_uri
 from pipelines.gallery import draw_tile

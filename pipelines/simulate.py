@@ -25,9 +25,9 @@ from lungal.simulation.crew import play_all
 from lungal.simulation.films import Films, gather_films
 from lungal.simulation.learner import Learner
 from lungal.simulation.page import PROXY
+from lungal.simulation.points import read_points
 from lungal.simulation.reader import TrueReader
 from lungal.simulation.results import Point
-from lungal.simulation.tables import read_points
 from lungal.simulation.training import Trainings
 from pipelines.campaign_report import write_nothing, write_report
 from pipelines.stage import PATHS, progress, run

@@ -1,6 +1,6 @@
 """What a campaign leaves open: what was not played, and what its marks do not mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,57 +23,77 @@ def notes(
         full: seed to full-label score.
         unchecked: controls that were not played, or not with what they are held against.
     """
-    seeds = sorted({seed for of_arm in curves.values() for seed in of_arm})
-    found = []
+    return [
+        *_unreferenced(reference, references, unchecked),
+        *_unlabelled(curves, full),
+        *_unequal_seeds(curves, reference),
+        *_unequal_rounds(curves),
+    ]
+
+
+def _unreferenced(
+    reference: str | None, references: Sequence[str], unchecked: Sequence[str]
+) -> Iterator[str]:
     if reference is None:
         names = " nor ".join(references)
-        found.append(f"Neither {names} was played: there is nothing to compare with.")
+        yield f"Neither {names} was played: there is nothing to compare with."
     elif reference != references[0]:
-        found.append(f"{references[0]} was not played: savings are against {reference}.")
-    if len(seeds) == 1:
-        found.append("One seed: there is no interval and no p value, and nothing can be shown.")
+        yield f"{references[0]} was not played: savings are against {reference}."
     if unchecked:
-        found.append(
+        yield (
             f"Controls that were not played, or not with their reference: {', '.join(unchecked)}. "
             "Whether this campaign can tell good choices from bad was not checked."
         )
+
+
+def _unlabelled(curves: Curves, full: Mapping[int, float]) -> Iterator[str]:
     if not full:
-        found.append("No detector was trained on all labels: savings cannot be told.")
-    elif missing := [str(seed) for seed in seeds if seed not in full]:
+        yield "No detector was trained on all labels: savings cannot be told."
+        return
+    if missing := [str(seed) for seed in _seeds(curves) if seed not in full]:
         which = ", ".join(missing)
-        found.append(f"No full-label detector of seed {which}: the mean of the others stands in.")
+        yield f"No full-label detector of seed {which}: the mean of the others stands in."
     if beyond := _beyond(curves, full):
-        found.append(
+        yield (
             f"Better than with all labels, mean of the seeds: {', '.join(beyond)}. All labels are "
             "learnt in as many steps as a few, so with far fewer passes over each film: their "
             "score is a mark, and no ceiling."
         )
-    if reference is not None:
-        most = len(curves[reference])
-        found += [
-            f"{arm} was played for {len(of_arm)} seeds, {reference} for {most}: "
-            "they are compared over the seeds that both have."
-            for arm, of_arm in curves.items()
-            if set(of_arm) != set(curves[reference])
-        ]
+
+
+def _unequal_seeds(curves: Curves, reference: str | None) -> Iterator[str]:
+    if len(_seeds(curves)) == 1:
+        yield "One seed: there is no interval and no p value, and nothing can be shown."
+    if reference is None:
+        return
+    for arm, of_arm in curves.items():
+        if set(of_arm) != set(curves[reference]):
+            yield (
+                f"{arm} was played for {len(of_arm)} seeds, {reference} for "
+                f"{len(curves[reference])}: they are compared over the seeds that both have."
+            )
+
+
+def _unequal_rounds(curves: Curves) -> Iterator[str]:
     ends = {arm: min(len(one.budgets) for one in of.values()) for arm, of in curves.items()}
     if len(set(ends.values())) > 1:
         told = ", ".join(f"{arm} {rounds - 1}" for arm, rounds in ends.items())
-        found.append(f"Arms were played for unequal numbers of rounds: {told}.")
+        yield f"Arms were played for unequal numbers of rounds: {told}."
     for arm, of_arm in curves.items():
         lengths = {len(one.budgets) - 1 for one in of_arm.values()}
         if len(lengths) > 1:
-            found.append(
+            yield (
                 f"{arm} was played for {min(lengths)} to {max(lengths)} rounds, by seed: only the "
                 f"first {min(lengths)} are judged."
             )
-    return found
+
+
+def _seeds(curves: Curves) -> list[int]:
+    return sorted({seed for of_arm in curves.values() for seed in of_arm})
 
 
 def _beyond(curves: Curves, full: Mapping[int, float]) -> list[str]:
     """Return the arms whose mean curve passes the mean full-label score of the same seeds."""
-    if not full:
-        return []
     mean = float(np.mean(list(full.values())))
     return [
         arm

@@ -1,27 +1,19 @@
 """A verdict and its campaign as tables, for people, DVC's plots and pictures."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lungal.errors import EvaluationError
 from lungal.records import CLASSES
 from lungal.simulation.curves import CURRENCIES, Curve, ahead, learning_curves, mean_curve
 from lungal.simulation.findings import compare_findings
 from lungal.simulation.inference import UNKNOWN, paired_t
-from lungal.simulation.ranks import RankAgreement
+from lungal.simulation.points import DIGITS, point_table
 from lungal.simulation.results import FULL, Pick, Point
 from lungal.simulation.verdict import Verdict
-
-DIGITS = 5
-LEARNER = "learner"
-"""The column of `points` that says whose detectors they were."""
-POINT_COLUMNS = ("arm", "seed", "round", *CURRENCIES, "score", *CLASSES)
 
 
 def tables(
@@ -45,54 +37,6 @@ def tables(
         "gained": gained_table(picks),
         "chosen": chosen_table(picks),
     }
-
-
-def point_table(points: Sequence[Point], learner: str) -> pd.DataFrame:
-    """Return a row per point, in order of arm, seed and round, with a column per class.
-
-    The last column is the learner: numbers of a proxy are never without its name.
-    """
-    rows = [
-        (p.arm, p.seed, p.round, p.films, p.boxes, p.seconds, p.score, *p.classes)
-        for p in sorted(points, key=lambda p: (p.arm, p.seed, p.round))
-    ]
-    table = pd.DataFrame(rows, columns=list(POINT_COLUMNS)).round(DIGITS)
-    return table.assign(**{LEARNER: learner})
-
-
-def read_points(path: Path, learner: str) -> list[Point]:
-    """Read what `point_table` was written to, as CSV.
-
-    Args:
-        path: of the file.
-        learner: whose detectors the points must be of.
-
-    Raises:
-        EvaluationError: if the file is missing, is no such table, or is of another learner.
-    """
-    try:
-        table = pd.read_csv(path, dtype={"arm": str})
-        if set(POINT_COLUMNS) <= set(table.columns) and LEARNER not in table.columns:
-            raise EvaluationError(
-                f"{path} does not say whose points they are, as those of an earlier lungal; the "
-                "same `lungal simulate` writes it anew, and plays nothing again"
-            )
-        table = table[[*POINT_COLUMNS, LEARNER]]
-        if others := sorted(set(table[LEARNER].astype(str)) - {learner}):
-            raise EvaluationError(f"{path} is of the learner {others[0]!r}, not {learner!r}")
-        return [
-            Point(
-                str(row["arm"]),
-                int(row["seed"]),
-                int(row["round"]),
-                *(int(row["films"]), int(row["boxes"]), float(row["seconds"])),
-                float(row["score"]),
-                tuple(float(row[name]) for name in CLASSES),
-            )
-            for row in table.to_dict("records")
-        ]
-    except (OSError, ValueError, KeyError) as error:
-        raise EvaluationError(f"{path} holds no points of a campaign ({error})") from None
 
 
 def curve_table(verdict: Verdict, points: Sequence[Point]) -> pd.DataFrame:
@@ -273,40 +217,3 @@ def _by_arm(picks: Sequence[Pick]) -> dict[str, list[Pick]]:
     for pick in picks:
         found[pick.arm].append(pick)
     return found
-
-
-def summary(
-    verdict: Verdict, learner: str, agreement: RankAgreement | None = None
-) -> dict[str, Any]:
-    """Return the verdict in few numbers, for a DVC metric: JSON, None where there is no number."""
-    arms: dict[str, dict[str, Any]] = {}
-    for arm in verdict.arms:
-        better, saved = verdict.comparison(arm), verdict.saving(arm)
-        if better is not None:
-            arms[arm] = {
-                "aubc": _number(better.aubc),
-                "aubc_ahead": _number(better.difference),
-                "aubc_ahead_low": _number(better.interval[0]),
-                "aubc_ahead_high": _number(better.interval[1]),
-                "p_holm": _number(better.p_holm),
-            }
-        if saved is not None:
-            arms.setdefault(arm, {}).update(
-                saving=_number(saved.measured.low),  # at least: `saving_says` tells whether more
-                saving_low=_number(saved.interval[0]),
-                saving_high=_number(saved.interval[1]),
-                saving_says=saved.text,
-            )
-    return {
-        LEARNER: learner,
-        "full": _number(verdict.full),
-        "seeds": len(verdict.seeds),
-        "reference": verdict.reference,
-        "shown_to_save": list(verdict.shown),
-        "controls": {check.arm: check.passed for check in verdict.checks},
-        "arms": arms,
-    } | ({} if agreement is None else {"rank_correlation_with_real": _number(agreement.rho)})
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), DIGITS) if math.isfinite(value) else None

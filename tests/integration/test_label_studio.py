@@ -268,7 +268,10 @@ def test_whoever_has_a_film_open_can_submit_it_after_it_moved(
     (shown,) = open_film["predictions"]
     store.submit([replace(tasks[0], round=2, model_version="r2-99999999")])
     said = {"result": shown["result"], "parent_prediction": shown["id"], "lead_time": 9}
-    store.http.post(f"/api/tasks/{open_film['id']}/annotations/", json=said).raise_for_status()
+    answer_ = store.http.post(f"/api/tasks/{open_film['id']}/annotations/", json=said)
+    assert answer_.status_code == httpx.codes.CREATED, answer_.text
+    (after,) = open_tasks(store)
+    assert (after["data"]["round"], after["total_annotations"]) == (2, 1)
 
 
 @pytest.mark.parametrize("round_", [1, 2])

@@ -172,12 +172,12 @@ loop.strategy = make_strategy()
 assert loop.strategy.num_replicas_in_sync == 6
 for start in range(100, 1100, 100):
     said = {"start": float(start), "val/behind_leader": -start / 7}
-    assert loop._agree(said) == said, (said, loop._agree(said))
+    print(loop._agree(said) == said)
 """
 
 
 def test_six_replicas_agree_on_the_very_number() -> None:
-    run_elsewhere(AGREE)
+    assert run_elsewhere(AGREE).split() == ["True"] * 10
 
 
 SHARE = """

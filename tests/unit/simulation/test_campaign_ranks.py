@@ -11,8 +11,9 @@ from scipy import stats
 from lungal.data.tables import as_csv
 from lungal.errors import EvaluationError
 from lungal.simulation.page import render
+from lungal.simulation.points import point_table, read_points
 from lungal.simulation.ranks import rank_agreement
-from lungal.simulation.tables import point_table, read_points, summary
+from lungal.simulation.summary import summary
 from lungal.simulation.verdict import judge
 from lungal.simulation.wording import agreement
 

@@ -9,7 +9,8 @@ from made_up_campaigns import SPEEDS, campaign, points_of
 
 from lungal.errors import EvaluationError
 from lungal.simulation.results import FULL
-from lungal.simulation.tables import summary, tables
+from lungal.simulation.summary import summary
+from lungal.simulation.tables import tables
 from lungal.simulation.verdict import Rules, judge
 from lungal.simulation.wording import headline, remarks
 
