@@ -23,7 +23,7 @@ from lungal.annotation.hosting import LocalFiles, Picture
 from lungal.annotation.label_studio import LabelStudio
 from lungal.annotation.pseudonyms import load_pseudonyms
 from lungal.annotation.server import LocalServer
-from lungal.annotation.submission import SETTINGS
+from lungal.annotation.set_up import SETTINGS
 from lungal.annotation.tasks import CLAHE, IMAGE, INVERTED, stream_scores, task_data
 from lungal.annotation.tasks import task_prediction as prediction
 from lungal.data.images import encode_png

@@ -7,20 +7,12 @@ always the same, so that unread films of earlier rounds keep their boxes and the
 open and come after those of the latest. One that was selected anew moves to the new
 round instead of being asked for twice, unless somebody has begun to read it: a draft belongs to the
 boxes that were drawn when it was begun.
-
-`maximum_annotations` of the project stays 1 and the tasks that several people read have an
-`overlap` of their own. With a larger one the server would serve films that somebody has read
-already first, at random; and changing it sets the overlap of all tasks.
-
-A skip is a reading without an opinion (`skip_queue`): by default the server hands the film to
-everybody else instead, one after the other.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,9 +21,10 @@ import httpx
 
 from lungal.annotation.connection import answer_of
 from lungal.annotation.hosting import Hosting, Picture, batches
-from lungal.annotation.projects import oldest_project
+from lungal.annotation.listing import PAGE, TaskThere, list_tasks
 from lungal.annotation.pseudonyms import VARIABLE, Pseudonyms
-from lungal.annotation.queries import BEGUN, EVERY, UNREAD, Query, in_rounds, most_uncertain_first
+from lungal.annotation.queries import BEGUN, EVERY, UNREAD, in_rounds
+from lungal.annotation.set_up import make_project
 from lungal.annotation.tasks import (
     CLAHE,
     IMAGE,
@@ -39,7 +32,6 @@ from lungal.annotation.tasks import (
     PRIOR,
     STREAM,
     Json,
-    labelling_config,
     stream_scores,
     task_data,
     task_prediction,
@@ -52,39 +44,6 @@ Key = tuple[int, str]
 
 TASKS_AT_ONCE = 250
 CALLS_AT_ONCE = 4
-PAGE = 1000
-SETTINGS = {
-    "label_config": labelling_config(),
-    "sampling": "Uncertainty sampling",
-    "show_collab_predictions": True,
-    "enable_empty_annotation": True,
-    "maximum_annotations": 1,
-    "skip_queue": "IGNORE_SKIPPED",
-    "expert_instruction": (
-        "Boxes are drawn by the model on some films: correct, delete or add to them. A film "
-        "without any finding is submitted without boxes. Choose Unreadable for a film that cannot "
-        "be judged."
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _There:
-    """A task as the server has it; its fields are the server's."""
-
-    id: int
-    data: Json
-    overlap: int
-    total_annotations: int
-    cancelled_annotations: int
-
-    @property
-    def readings(self) -> int:
-        return self.total_annotations + self.cancelled_annotations
-
-    @property
-    def is_unread(self) -> bool:
-        return not self.readings
 
 
 @dataclass(frozen=True)
@@ -115,47 +74,16 @@ class Submission:
         wanted = {(task.round, self.pseudonyms.film(task.image_id)): task for task in ranked}
         if not wanted:
             return 0
-        project_id = self._make_project()
+        project_id = make_project(self.sdk, self.http, self.title)
         self._check_key(project_id)
         new = self._bring(project_id, wanted)
         self._settle(project_id, wanted)
         self.sdk.projects.update(project_id, model_version=STREAM)
         return new
 
-    def _make_project(self) -> int:
-        project = oldest_project(self.http, self.title)
-        if project is not None:
-            number = project.number
-            self._bring_up_to_date(number)
-        else:
-            made = self.sdk.projects.create(title=self.title, **SETTINGS)
-            project = oldest_project(self.http, self.title)  # of two at once both use one
-            number = int(made.id) if project is None else project.number
-        self._make_view(number)
-        return number
-
-    def _bring_up_to_date(self, project_id: int) -> None:
-        known = answer_of(self.http.get(f"/api/projects/{project_id}/"))
-        if changed := {
-            name: wanted for name, wanted in SETTINGS.items() if known.get(name) != wanted
-        }:
-            self.sdk.projects.update(project_id, **changed)
-
-    def _make_view(self, project_id: int) -> None:
-        view = most_uncertain_first()
-        for known in self.sdk.views.list(project=project_id):
-            there = known.data if isinstance(known.data, dict) else {}
-            if there.get("title") == view["title"]:
-                # People may have widened a column: only what an older lungal lacked is added.
-                if missing := {name: view[name] for name in view if name not in there}:
-                    data = there | missing
-                    self.sdk.views.update(str(known.id), project=project_id, data=data)
-                return
-        self.sdk.views.create(project=project_id, data=view)
-
     def _check_key(self, project_id: int) -> None:
         # Under another key no task would be found again, and each film be asked for twice.
-        some = islice(self._tasks(project_id, EVERY), PAGE)
+        some = islice(list_tasks(self.http, project_id, EVERY), PAGE)
         there = {str(task.data["film"]) for task in some if "film" in task.data}
         if there and there.isdisjoint(self.pseudonyms.film(image_id) for image_id in self.films):
             raise PseudonymError(
@@ -165,8 +93,9 @@ class Submission:
 
     def _bring(self, project_id: int, wanted: Mapping[Key, Task]) -> int:
         rounds = {key[0] for key in wanted}
-        there = {self._key(task): task for task in self._tasks(project_id, in_rounds(rounds))}
-        begun = {task.id for task in self._tasks(project_id, BEGUN)}
+        queued = list_tasks(self.http, project_id, in_rounds(rounds))
+        there = {self._key(task): task for task in queued}
+        begun = self._begun(project_id)
         unread = self._unread_before(project_id, min(rounds), begun)
         scores = dict(zip(wanted, stream_scores(list(wanted.values())), strict=True))
         new = [key for key in wanted if key not in there]
@@ -194,8 +123,11 @@ class Submission:
             self.on_progress(done, len(wanted))
         return len(new)
 
-    def _unread_before(self, project_id: int, round_: int, begun: set[int]) -> dict[str, _There]:
-        tasks = ((self._key(task), task) for task in self._tasks(project_id, UNREAD))
+    def _begun(self, project_id: int) -> set[int]:
+        return {task.id for task in list_tasks(self.http, project_id, BEGUN)}
+
+    def _unread_before(self, project_id: int, round_: int, begun: set[int]) -> dict[str, TaskThere]:
+        tasks = ((self._key(task), task) for task in list_tasks(self.http, project_id, UNREAD))
         return {
             key[1]: task
             for key, task in tasks
@@ -245,14 +177,15 @@ class Submission:
 
     def _settle(self, project_id: int, wanted: Mapping[Key, Task]) -> None:
         # A server still busy with the import of a killed client knows nothing of it when the next
-        # one looks. Of two equal tasks the one with a reading stays, else the older.
-        same, wrong = defaultdict(list), []
-        for task in self._tasks(project_id, in_rounds({key[0] for key in wanted})):
+        # one looks. Of two equal tasks the one with a reading stays, else one that somebody has
+        # begun to read, else the older.
+        same, wrong, begun = defaultdict(list), [], self._begun(project_id)
+        for task in list_tasks(self.http, project_id, in_rounds({key[0] for key in wanted})):
             same[self._key(task)].append(task)
         for key, tasks in same.items():
-            keep = min(tasks, key=lambda task: (task.is_unread, task.id))
+            keep = min(tasks, key=lambda task: (task.is_unread, task.id not in begun, task.id))
             for task in tasks:
-                if task is not keep and task.is_unread:
+                if task is not keep and task.is_unread and task.id not in begun:
                     self._delete(f"/api/tasks/{task.id}/")
             if key in wanted and keep.overlap != wanted[key].readers:
                 wrong.append((keep, wanted[key].readers))
@@ -266,39 +199,21 @@ class Submission:
         if deleted.is_error and self.http.get(path).status_code != httpx.codes.NOT_FOUND:
             deleted.raise_for_status()
 
-    def _set_readers(self, task: _There, readers: int) -> None:
+    def _set_readers(self, task: TaskThere, readers: int) -> None:
         # An import cannot say it. The server takes a task that was read before it learnt of the
         # second reader for done, unless it is told.
         enough = task.readings >= readers
         said = {"overlap": readers, "is_labeled": enough}
         self.http.patch(f"/api/tasks/{task.id}/", json=said).raise_for_status()
 
-    def _tasks(self, project_id: int, query: Query) -> Iterator[_There]:
-        # What is needed of a task and no more comes seven times as fast as what the SDK asks for.
-        names = [field.name for field in fields(_There)]
-        asked: dict[str, str | int] = {
-            "project": project_id,
-            "query": json.dumps(query),
-            "fields": "task_only",
-            "include": ",".join(names),
-            "page_size": PAGE,
-        }
-        seen, total, page = 0, 1, 1
-        while seen < total:
-            answer = answer_of(self.http.get("/api/tasks", params=asked | {"page": page}))
-            yield from (_There(**{name: one[name] for name in names}) for one in answer["tasks"])
-            if not answer["tasks"]:
-                return
-            seen, total, page = seen + len(answer["tasks"]), answer["total"], page + 1
-
-    def _key(self, task: _There) -> tuple[Any, Any]:
+    def _key(self, task: TaskThere) -> tuple[Any, Any]:
         data = task.data
         if "image_id" in data:  # queued by a lungal that knew no pseudonyms
             return data.get("round"), self.pseudonyms.film(str(data["image_id"]))
         return data.get("round"), data.get("film")
 
 
-def _is_stale(there: _There, task: Task) -> bool:
+def _is_stale(there: TaskThere, task: Task) -> bool:
     # Queued in this round, but by a model that has been trained anew since, or an older lungal.
     data = there.data
     return there.is_unread and (

@@ -419,6 +419,18 @@ def put_in_twice(store: LabelStudio, task: dict[str, Any]) -> None:
     store.http.post(f"/api/projects/{task['project']}/import", json=double).raise_for_status()
 
 
+def test_of_two_equal_tasks_the_one_that_was_begun_stays(
+    store: LabelStudio, tasks: list[Task]
+) -> None:
+    store.submit(tasks[:1])
+    (first,) = open_tasks(store)
+    put_in_twice(store, first)
+    (second,) = [task for task in open_tasks(store) if task["id"] != first["id"]]
+    store.http.post(f"/api/tasks/{second['id']}/drafts", json={"result": []}).raise_for_status()
+    store.submit(tasks[:1])
+    assert [task["id"] for task in open_tasks(store)] == [second["id"]]
+
+
 @pytest.mark.parametrize("quicker", [True, False], ids=["it is gone", "it stays"])
 def test_a_double_may_go_amid_our_deleting_it(
     store: LabelStudio, tasks: list[Task], monkeypatch: pytest.MonkeyPatch, quicker: bool

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from lungal.annotation.pseudonyms import Pseudonyms
-from lungal.annotation.submission import SETTINGS, Submission
+from lungal.annotation.set_up import SETTINGS
+from lungal.annotation.submission import Submission
 from lungal.annotation.tasks import STREAM
 from lungal.testing import make_task
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungal.annotation.queries import most_uncertain_first
-from lungal.annotation.submission import SETTINGS
+from lungal.annotation.set_up import SETTINGS
 from lungal.annotation.tasks import (
     COMMENT,
     CONFIDENCE,
