@@ -55,6 +55,7 @@ class Said:
     verdict: Literal["finding", "no_finding", "unreadable", "skipped"]
     boxes: tuple[DrawnBox, ...]
     comment: str | None
+    chosen: bool = True  # the verdict; else it follows from whether boxes were drawn
 
 
 def parse(annotation: Json) -> Said:
@@ -84,7 +85,7 @@ def parse(annotation: Json) -> Said:
         raise AnnotationError(f"says {NO_FINDING!r} but holds {len(drawn)} boxes")
     if choice == FINDING_PRESENT and not drawn:
         raise AnnotationError(f"says {FINDING_PRESENT!r} but holds no box")
-    return Said("finding" if drawn else "no_finding", drawn, comment)
+    return Said("finding" if drawn else "no_finding", drawn, comment, choice is not None)
 
 
 def regions_of(annotation: Json) -> list[Json]:

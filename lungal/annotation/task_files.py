@@ -105,7 +105,7 @@ def _found(where: str, film: str, annotation: Json) -> FoundFilm:
         tuple(_shares(box) for box in said.boxes),
         unit="shares",
         size=_size(regions_of(annotation)),
-        verdict="unreadable" if said.verdict == "unreadable" else None,
+        verdict=said.verdict if said.chosen else None,
         reader=_reader(annotation.get("completed_by")),
         at=at if isinstance(at, str) else None,
         seconds=seconds_spent(annotation),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from lungal.data.files import require, whole_file
+from lungal.data.files import stage_output, whole_file
 from lungal.data.tables import read_table, write_table
 from lungal.records import LabelledBox
 
@@ -71,10 +71,11 @@ def read_truth(path: Path) -> dict[str, tuple[LabelledBox, ...]]:
     """Read what write_truth wrote.
 
     Raises:
-        StageOrderError: if ingest has not run.
+        StageOrderError: if ingest has not run, or the file is damaged.
     """
     truth = {}
-    for line in require(path, "ingest").read_text(encoding="utf-8").splitlines():
-        film = json.loads(line)
-        truth[film["image_id"]] = tuple(LabelledBox(**box) for box in film["boxes"])
+    with stage_output(path, "ingest", ValueError, LookupError, TypeError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            film = json.loads(line)
+            truth[film["image_id"]] = tuple(LabelledBox(**box) for box in film["boxes"])
     return truth

@@ -52,7 +52,8 @@ class Importer:
         name_reader: what a reader is called in the log.
         name_film: the image_id of a film's pseudonym, or None.
         rescale: see door.admit.
-        skip_empty: leave films without boxes alone: in these files that means "not labelled".
+        skip_empty: leave films alone that have no boxes and no verdict of their own: in these
+            files that means "not labelled".
         labelled: the round that data/labels.parquet is of; None: it has not been made yet.
     """
 

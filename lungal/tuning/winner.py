@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from lungal.data.files import require, whole_file
+from lungal.data.files import stage_output, whole_file
 from lungal.params import TrainParams
 
 
@@ -34,7 +34,9 @@ def read_best(path: Path) -> TrainParams:
     """Read the training parameters that `Winner.write` wrote.
 
     Raises:
-        StageOrderError: if the file is missing.
+        StageOrderError: if the file is missing or damaged.
     """
-    fields = yaml.safe_load(require(path, "tune").read_text(encoding="utf-8"))
-    return TrainParams.model_validate(fields["train"])
+    # pydantic's and Unicode's errors are ValueErrors.
+    with stage_output(path, "tune", yaml.YAMLError, ValueError, LookupError, TypeError):
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return TrainParams.model_validate(fields["train"])

@@ -834,6 +834,17 @@ def test_films_without_boxes_can_be_left_alone():
     assert not report.refused
 
 
+def test_no_finding_that_a_reader_chose_is_a_label_and_no_film_left_alone(tmp_path):
+    unsaid = json.loads(task([], {"image": f"{OTHER}.png"}))
+    chosen = json.loads(task([choice("No finding")]))
+    (tmp_path / "tasks.json").write_text(json.dumps([*unsaid, *chosen]))
+    found = list(READERS[Format.LABEL_STUDIO](tmp_path))
+    assert [film.verdict for film in found] == [None, "no_finding"]
+    (event,) = importer(skip_empty=True).compare(found, []).new
+    assert (event.image_id, event.verdict) == (NAME, "no_finding")
+    assert len(importer().compare(found, []).new) == 2
+
+
 def test_cut_boxes_are_counted():
     report = importer().compare([said(x1=-20), said(OTHER)], [])
     assert report.cut == 1

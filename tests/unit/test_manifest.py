@@ -109,6 +109,17 @@ def test_a_table_that_is_damaged_inside_names_its_stage_in_one_line(tmp_path: Pa
         read_table(path, "split")
 
 
+@pytest.mark.parametrize(
+    "line", [b'{"image_id"', b"[]", b'{"boxes": []}', b'{"image_id": "a", "boxes": [{}]}', b"\xff"]
+)
+def test_a_damaged_truth_names_its_stage_in_one_line(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "truth.jsonl"
+    write_truth(path, {"00000001_000": ()})
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(StageOrderError, match=r"^.* is damaged \(.*dvc repro -f ingest$"):
+        read_truth(path)
+
+
 numbers = st.floats(0, 1024, width=32)
 boxes = st.builds(LabelledBox, st.sampled_from(["Mass", "Nodule"]), *[numbers] * 4)
 

@@ -384,3 +384,10 @@ def test_trial_warms_up_for_the_same_share_of_its_steps() -> None:
 def test_missing_winner_names_its_stage(tmp_path: Path) -> None:
     with pytest.raises(StageOrderError, match="`tune` makes it"):
         read_best(tmp_path / "best.yaml")
+
+
+@pytest.mark.parametrize("content", [b"", b"train", b"[", b"train: {steps: -1}", b"\xff"])
+def test_a_damaged_winner_names_its_stage_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").write_bytes(content)
+    with pytest.raises(StageOrderError, match=r"^.* is damaged \(.*dvc repro -f tune$"):
+        read_best(tmp_path / "best.yaml")
