@@ -129,7 +129,8 @@ def draw_sheets(
             for film in images
         ]
         titles = [caption(pick, without) for pick in batch]
-        sheets[arm] = figures.encode_png(figures.contact_sheet(tiles, titles))
+        sheet = figures.contact_sheet(tiles, titles, detections=False)
+        sheets[arm] = figures.encode_png(sheet)
     return sheets
 
 

@@ -176,7 +176,11 @@ LEGEND_WIDTH = 1080
 
 
 def contact_sheet(
-    films: Sequence[NDArray[np.uint8]], titles: Sequence[str], *, columns: int = 4
+    films: Sequence[NDArray[np.uint8]],
+    titles: Sequence[str],
+    *,
+    columns: int = 4,
+    detections: bool = True,
 ) -> Figure:
     """Lay films with boxes drawn on them out on a sheet, pixel for pixel, with a legend.
 
@@ -184,6 +188,7 @@ def contact_sheet(
         films: N >= 1 times (S, S, 3) uint8 RGB, truth drawn as whole boxes, detections as corners.
         titles: N lines to stand above the films.
         columns: films in a row.
+        detections: whether there are any for the legend to explain.
     """
     side = films[0].shape[0]
     rows = -(-len(films) // columns)
@@ -200,16 +205,18 @@ def contact_sheet(
             figure.figimage(film, xo=x, yo=height - y - side)
             place = (x / width, 1 - (y - 6) / height)
             figure.text(*place, title, color="#DDDDDD", fontsize=7.5, va="baseline")
-        _sheet_legend(figure, lines)
+        _sheet_legend(figure, lines, detections=detections)
         return figure
 
 
-def _sheet_legend(figure: Figure, lines: int) -> None:
+def _sheet_legend(figure: Figure, lines: int, *, detections: bool) -> None:
     handles = [
         Line2D([], [], marker="s", ls="", color=colour, markersize=7, label=name)
         for name, colour in zip(CLASSES, CLASS_COLOURS, strict=True)
     ]
-    handles += [_key("s", "whole box: truth"), _key("$\\ulcorner\\lrcorner$", "corners: detection")]
+    handles.append(_key("s", "whole box: truth"))
+    if detections:
+        handles.append(_key("$\\ulcorner\\lrcorner$", "corners: detection"))
     legend = figure.legend(
         handles=handles,
         loc="upper center",

@@ -71,6 +71,15 @@ def test_films_lie_on_the_sheet_pixel_for_pixel():
     assert (windows == film).all(axis=(2, 3, 4)).any()
 
 
+@pytest.mark.parametrize("detections", [True, False])
+def test_the_legend_of_a_sheet_explains_what_is_drawn(detections):
+    film = np.zeros((64, 64, 3), np.uint8)
+    (legend,) = figures.contact_sheet([film], ["film"], detections=detections).legends
+    said = {text.get_text() for text in legend.get_texts()}
+    drawn = {"whole box: truth", *(["corners: detection"] if detections else [])}
+    assert said == {*CLASSES, *drawn}
+
+
 @pytest.mark.parametrize("template", ["precision_recall", "average_precision"])
 def test_dvc_draws_the_classes_in_the_same_colours(template):
     path = Path(__file__).parents[2] / ".dvc" / "plots" / f"{template}.json"
