@@ -1,0 +1,78 @@
+"""The campaign of the real trainer that the project keeps says what docs/results.md says of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lungal.simulation.chains import read_chain
+from lungal.simulation.results import FULL
+from lungal.simulation.verdict import Verdict, judge
+
+ROOT = Path(__file__).parents[3]
+KEPT = ROOT / "benchmarks" / "campaigns" / "phantom"
+SECTION = "## Which way of choosing saves labels? The real trainer on phantoms"
+ARMS = {"random", "stratified_random", "least_confidence", "ppal", "claspd"}
+SHARES = (0.8, 0.9, 0.95)
+
+
+@pytest.fixture(scope="module")
+def verdict() -> Verdict:
+    return judge([point for path in KEPT.iterdir() for point in read_chain(path).points])
+
+
+@pytest.fixture(scope="module")
+def said() -> str:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    return text.split(SECTION)[1].split("\nThe proxy on the same films")[0]
+
+
+def row(said: str, arm: str, cells: int) -> list[list[float]]:
+    """Return the numbers in each cell of an arm's only row of so many cells, its name included."""
+    (found,) = [
+        line.split("|")[2:-1]
+        for line in said.splitlines()
+        if line.startswith(f"| {arm} |") and line.count("|") == cells + 1
+    ]
+    return [[float(number) for number in re.findall(r"[-+]?[\d.]*\d", cell)] for cell in found]
+
+
+def test_every_arm_has_five_seeds_and_six_rounds() -> None:
+    chains = [read_chain(path) for path in KEPT.iterdir()]
+    played = {(chain.points[0].arm, chain.points[0].seed) for chain in chains}
+    assert len(chains) == len(played) == 30
+    assert played == {(arm, seed) for arm in {*ARMS, FULL} for seed in range(5)}
+    rounds = {(chain.points[0].arm == FULL, len(chain.points)) for chain in chains}
+    assert rounds == {(True, 1), (False, 7)}
+
+
+def test_the_verdict_is_the_one_that_is_told(verdict: Verdict, said: str) -> None:
+    assert verdict.shown == ("claspd",)
+    saved = verdict.saving("claspd")
+    assert saved is not None
+    low, high = (round(100 * end) for end in saved.together)
+    told = f"**`claspd` saves {100 * saved.measured.low:.0f} % of the films** [{low}, {high}]"
+    assert told in said
+    assert f"with all labels it is {verdict.full:.3f}".replace("0.", ".") in said
+
+
+@pytest.mark.parametrize("arm", sorted(ARMS - {"stratified_random"}))
+def test_each_row_holds_what_was_played(arm: str, verdict: Verdict, said: str) -> None:
+    *savings, aubc, ahead, p = row(said, arm, 7)
+    better = verdict.comparison(arm)
+    assert better is not None
+    assert aubc == [round(better.aubc, 3)]
+    assert ahead == [round(number, 3) for number in (better.difference, *better.interval)]
+    assert p == [] if arm == "random" else p == [pytest.approx(better.p_holm, abs=0.005)]
+    for share, told in zip(SHARES, savings, strict=True):
+        saved = verdict.savings["films", share, arm]
+        assert saved.measured.exact
+        assert told[0] == round(100 * saved.measured.low)
+
+
+@pytest.mark.parametrize("arm", sorted(ARMS))
+def test_each_curve_is_the_mean_of_its_seeds(arm: str, said: str) -> None:
+    paths = list(KEPT.glob(f"{arm}-?-*.json"))
+    scores = [[point.score for point in read_chain(path).points] for path in paths]
+    mean = [sum(of_round) / len(paths) for of_round in zip(*scores, strict=True)]
+    assert [number for (number,) in row(said, arm, 8)] == [round(score, 3) for score in mean]
