@@ -59,15 +59,18 @@ class Watch:
             ServerError: if it does not answer the first time.
             TokenError: if it refuses the token.
         """
-        self._look()
         try:
-            with Live(self._show(), console=self.console, refresh_per_second=2) as live:
-                self._keep_looking(hint, live)
-        finally:
-            if not self.console.is_terminal:
-                self.console.line()  # which the display leaves out there
+            self._look()
+            if self.console.is_terminal:
+                with Live(self._show(), console=self.console, refresh_per_second=2) as live:
+                    self._keep_looking(hint, lambda: live.update(self._show()))
+            else:
+                self._keep_looking(hint, lambda: None)
+        finally:  # an interruption may come at any time, even before the second look
+            if self.report is not None and not self.console.is_terminal:
+                self.console.print(describe(self.progress()))
 
-    def _keep_looking(self, hint: Event, live: Live) -> None:
+    def _keep_looking(self, hint: Event, paint: Callable[[], None]) -> None:
         while not self._is_over():
             hint.wait(self.every)
             hint.clear()
@@ -77,7 +80,7 @@ class Watch:
                 raise
             except ServerError as error:
                 self._say(str(error))
-            live.update(self._show())
+            paint()
 
     def _look(self) -> None:
         first = self.report is None
@@ -103,8 +106,6 @@ class Watch:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def _show(self) -> Group:
-        if not self.console.is_terminal:
-            return Group(describe(self.progress()))
         news = Text("\n".join(self._news), style="dim", overflow="fold")
         return Group(describe(self.progress()), news, Text("Ctrl+C ends it", style="dim"))
 

@@ -193,9 +193,30 @@ class TestWatch:
 
     def test_a_hint_comes_before_the_next_look(self) -> None:
         pulls: list[PullReport | Exception] = [NOTHING, *[NOTHING] * 9]
-        following, _ = watch(pulls, until(3), until_done=True)
+        following, _ = watch(pulls, until(1), until_done=True)
         following.every = 60
         hint = threading.Event()
         threading.Timer(0.05, hint.set).start()
         following.follow(hint)
         assert not hint.is_set()
+
+    def test_an_interruption_right_after_the_first_look_still_shows_how_far_it_is(self) -> None:
+        states: Iterator[Callable[[], RoundProgress]] = iter([interrupt, lambda: DONE])
+        following, out = watch([NOTHING], lambda: next(states)())
+        with pytest.raises(KeyboardInterrupt):
+            following.follow(threading.Event())
+        assert "1 of 1 read" in out.getvalue()
+
+    def test_a_terminal_is_painted_anew_and_ends_with_the_last_state(self) -> None:
+        news = replace(NOTHING, new=(read("a", "reader-1"),))
+        following, out = watch([NOTHING, news, *[NOTHING] * 9], until(4), until_done=True)
+        following.console = Console(file=out, width=80, force_terminal=True)
+        following.follow(threading.Event())
+        last = out.getvalue().rpartition("films")[2]
+        assert "1 of 1 read" in last
+        assert "reading of a by reader-1" in last
+
+
+def interrupt() -> RoundProgress:
+    """What Ctrl+C does in the middle of anything."""
+    raise KeyboardInterrupt
