@@ -3,9 +3,11 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +24,8 @@ from lungal.params import load_params
 Learner = Literal["tfod", "proxy"]
 FOLDER = Path(".simulations")
 """Where presets are played, each in a folder of its own, which is a project without git."""
+PATIENCE_SECONDS = 10
+"""How long an interrupted stage may take to end in good order."""
 
 
 def simulate(
@@ -170,7 +174,18 @@ def _take_in(place: Path, environment: Mapping[str, str]) -> None:
 
 def _run(stage: str, place: Path, environment: Mapping[str, str]) -> None:
     command = (sys.executable, "-m", f"pipelines.{stage}")
-    code = subprocess.run(command, cwd=place, env=dict(environment), check=False).returncode  # noqa: S603
+    child = subprocess.Popen(command, cwd=place, env=dict(environment))  # noqa: S603
+    # A `kill` reaches this process alone, and what it has started would train for hours.
+    before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(PATIENCE_SECONDS)  # of Ctrl+C it has heard itself
+        child.terminate()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code < 0:

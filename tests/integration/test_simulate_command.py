@@ -1,8 +1,11 @@
 """`lungal simulate`: presets, campaigns from first film to last page, and none played twice."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -221,8 +224,32 @@ def test_an_arm_that_is_misspelt_is_one_clear_line(project, capfd, arm, says):
     assert said.count("\n") == 1
 
 
-def test_a_stage_that_is_killed_says_nothing_so_the_command_does(project, capsys, monkeypatch):
-    killed = subprocess.CompletedProcess((), -9)
-    monkeypatch.setattr("lungal.cli.simulate.subprocess.run", lambda *_, **__: killed)
+def put_in_place_of_the_stage(project, *lines):
+    """Let `lungal simulate` run these lines and no campaign."""
+    (project / "pipelines").mkdir()
+    (project / "pipelines/__init__.py").touch()
+    (project / "pipelines/simulate.py").write_text("\n".join(("import os, signal, time", *lines)))
+
+
+def test_a_stage_that_is_killed_says_nothing_so_the_command_does(project, capsys):
+    put_in_place_of_the_stage(project, "os.kill(os.getpid(), signal.SIGKILL)")
     assert main(["simulate"]) == 1
     assert capsys.readouterr().err == "lungal: the stage `simulate` was killed by signal 9\n"
+
+
+def test_a_kill_of_the_command_ends_the_campaign_too(project):
+    put_in_place_of_the_stage(
+        project, "open('pid', 'w').write(f'{os.getpid()}\\n')", "time.sleep(600)"
+    )
+    command = [sys.executable, "-m", "lungal.cli", "simulate"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as played:
+        pid = Path("pid")
+        until = time.monotonic() + 60
+        while not (pid.exists() and pid.read_text().endswith("\n")):
+            assert time.monotonic() < until, "the stage never began"
+            time.sleep(0.1)
+        played.terminate()
+        assert played.communicate()[1] == "lungal: the stage `simulate` was killed by signal 15\n"
+    assert played.returncode == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
