@@ -16,8 +16,6 @@ from lungal.data.annotations import read_log
 from lungal.reading.standing import standing
 from lungal.records import Annotation
 
-LEARNING = 0.05
-"""AP from which a detector has begun to learn."""
 IOUS = ("30", "40", "50")
 
 
@@ -89,7 +87,7 @@ def describe_gain(rounds: list[Round], batch: int) -> str | None:
         if len(known) == len(IOUS) and turn.films > max(films, default=0):
             films.append(turn.films)
             scores.append(sum(known) / len(known))
-    if len(films) < LEAST or max(scores) < LEARNING:
+    if len(films) < LEAST:
         return None
     rules, curve = Rules(), Curve(np.array(films), np.array(scores))
     said = suggest(
@@ -101,6 +99,8 @@ def describe_gain(rounds: list[Round], batch: int) -> str | None:
         seed=rules.seed,
         batch=batch,
     )
+    if said.stop is None:
+        return None
     advice = "it may be time to stop" if said.stop else "read on"
     return f"next batch: {said.reason} in AP, mean over the three IoUs: {advice}"
 

@@ -19,7 +19,7 @@ TOGETHER = ["low_together", "high_together"]
 PANELS = {"films": "films", "boxes": "boxes", "seconds": "reading time"}
 
 
-def savings(table: pd.DataFrame, share: float, coloured: Collection[str]) -> Figure:
+def savings(table: pd.DataFrame, share: float, coloured: Collection[tuple[str, str]]) -> Figure:
     """Draw what each arm saves with its interval, a panel per currency.
 
     A whole dot is a number; an open triangle points to where the number lies beyond what was
@@ -30,7 +30,8 @@ def savings(table: pd.DataFrame, share: float, coloured: Collection[str]) -> Fig
         table: columns currency, share, arm, saving (in words), saving_from, saving_to, low, high,
             low_together, high_together.
         share: of the full-label score, the one drawn.
-        coloured: arms that are coloured where their interval of all at once leaves zero out.
+        coloured: currency and arm where it is coloured if its interval of all at once leaves zero
+            out.
     """
     mine = table[np.isclose(table["share"].astype(float), share)]
     names = names_of(mine["arm"])
@@ -40,7 +41,7 @@ def savings(table: pd.DataFrame, share: float, coloured: Collection[str]) -> Fig
         panels = figure.subplots(1, len(PANELS), sharey=True)
         for axes, (currency, title) in zip(panels, PANELS.items(), strict=True):
             rows = mine[mine["currency"] == currency].set_index("arm")
-            _intervals(axes, rows, names, coloured)
+            _intervals(axes, rows, names, {arm for paid, arm in coloured if paid == currency})
             axes.set_title(title)
         panels[0].set_yticks(range(len(names)), names)
         panels[0].set_ylim(len(names) - 0.4, -0.6)

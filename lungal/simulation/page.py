@@ -124,7 +124,7 @@ def _savings_row(verdict: Verdict, arm: str) -> dict[str, Any]:
             told = (
                 "" if saved.measured.unknown or math.isnan(low) else wording.interval((low, high))
             )
-            sure = arm in verdict.candidates and not saved.measured.unknown
+            sure = (currency, arm) in verdict.sure and not saved.measured.unknown
             mood = _mood(*saved.together) if sure else ""
             amount = wording.amount(saved, currency)
             text = saved.text.replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
@@ -151,7 +151,7 @@ def _area_row(verdict: Verdict, arm: str) -> dict[str, Any]:
                 "difference": "-" if math.isnan(one.difference) else wording.signed(one.difference),
                 "interval": told,
                 "p": p if corrected or one.unknown else f"{p}*",
-                "mood": _mood(low, high) if one.p_holm <= 1 - verdict.rules.level else "",
+                "mood": _mood(low, high) if (currency, arm) in verdict.sure else "",
             }
         )
     return {"arm": arm, "cells": cells}

@@ -45,7 +45,7 @@ def pictures(
         "savings": picture(
             encode_png(
                 campaign_figures.savings(
-                    known["savings"], verdict.rules.share, coloured=verdict.candidates
+                    known["savings"], verdict.rules.share, coloured=verdict.sure
                 )
             ),
             f"Savings of each arm against {name} with intervals; the numbers are in the table",

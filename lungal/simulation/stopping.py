@@ -19,6 +19,10 @@ from lungal.simulation.inference import UNKNOWN, draw_seeds, quantile, tail
 
 LEAST = 5
 """Rounds, the initial one included, below which three parameters are not fitted."""
+SEEDS = 4
+"""Seeds, where there are several, below which draws of them bound nothing."""
+LEARNING = 0.05
+"""Score from which a detector has begun to learn; before, a flat curve is no plateau."""
 SLOWEST, FASTEST = 0.01, 5.0
 """Bounds of c: a curve that hardly bends, and one that is a step."""
 GRID = np.geomspace(SLOWEST, FASTEST, 60)
@@ -129,12 +133,18 @@ def suggest(
     if rounds < LEAST or mean.budgets[0] <= 0:
         reason = f"{rounds} rounds are too few to fit a curve to; {LEAST} are enough"
         return Suggestion(arm, films, batch, None, UNKNOWN, UNKNOWN, None, reason)
+    if mean.scores.max() < LEARNING:
+        reason = f"no score reached {LEARNING:g}: it has hardly begun to learn"
+        return Suggestion(arm, films, batch, None, UNKNOWN, UNKNOWN, None, reason)
     law = fit(mean)
+    gain = _gain(law, films, batch)
+    if 1 < len(curves) < SEEDS:
+        reason = f"{len(curves)} seeds are too few to bound a gain; {SEEDS} are enough"
+        return Suggestion(arm, films, batch, law, gain, UNKNOWN, None, reason)
     if len(curves) > 1:
         upper = _upper_of_seeds(budgets, scores, batch, level=level, draws=draws, seed=seed)
     else:
         upper = _upper_of_residuals(mean, law, batch, level=level, draws=draws, seed=seed)
-    gain = _gain(law, films, batch)
     upper = max(upper, gain)
     stop = upper < least_gain
     sign = "less" if stop else "not less"

@@ -45,7 +45,8 @@ def curve_table(verdict: Verdict, points: Sequence[Point]) -> pd.DataFrame:
     ahead is the mean over seeds of the distance from the reference at the same budget of the same
     seed; low and high are the ends of score's band, which is as wide as the t interval of that
     distance: where the band does not touch the reference's curve, the two differ. Undefined where
-    the reference was not measured at the budget of each seed, and with one seed.
+    the reference was not measured at the budget of each seed, was played for other seeds, and with
+    one seed.
     """
     rows: list[tuple[object, ...]] = []
     for currency in CURRENCIES:
@@ -60,7 +61,7 @@ def curve_table(verdict: Verdict, points: Sequence[Point]) -> pd.DataFrame:
                 shift = paired_t(here if not np.isnan(here).any() else here[:0])
                 low, high = shift.bounds(verdict.rules.level)
                 band = score + low - shift.value, score + high - shift.value
-                if arm == verdict.reference:
+                if arm == verdict.reference or set(seeds) != set(reference):
                     band = UNKNOWN, UNKNOWN
                 rows.append((arm, currency, number, budget, score, *band, shift.value))
     columns = ["arm", "currency", "round", "budget", "score", "low", "high", "ahead"]

@@ -1,8 +1,8 @@
 """The verdict on a played campaign: which way of choosing saves labels, and how sure that is."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -60,7 +60,7 @@ class Check:
     expected: Expectation
     difference: float
     interval: Bounds
-    passed: bool | None  # None: not played, or too few seeds to tell
+    passed: bool | None  # None: not played, or not to be told, as it is ahead but not surely
     missing: tuple[str, ...] = ()  # which of the two arms were not played
 
     @property
@@ -71,7 +71,8 @@ class Check:
             which = " and ".join(self.missing)
             were = "was" if len(self.missing) == 1 else "were"
             return f"{self.arm} should {expected} {self.reference}: {which} {were} not played"
-        told = {True: "it does", False: "it does not", None: "that cannot be told"}
+        unsure = "that cannot be told" if isnan(self.interval[0]) else "ahead, but not surely"
+        told = {True: "it does", False: "it does not", None: unsure}
         if self.expected == "same":
             told |= {True: "no difference was shown", False: "it differs"}
         return f"{self.arm} should {expected} {self.reference}: {told[self.passed]}"
@@ -104,21 +105,31 @@ class Verdict:
         return self.savings.get((self.rules.currency, self.rules.share, arm))
 
     @property
+    def sure(self) -> frozenset[tuple[Currency, str]]:
+        """Return where the learning curve of a candidate differs after Holm's correction."""
+        return frozenset(
+            (currency, one.arm)
+            for currency, compared in self.comparisons.items()
+            for one in compared
+            if one.reference == self.reference and one.p_holm <= 1 - self.rules.level
+        )
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Return the candidates that were shown to save, the surest first.
 
         Their learning curve is better after Holm's correction, and so is what they save: the
         interval that holds for all candidates at once is above 0.
         """
-        sure = {}
+        lows = {}
         for arm in self.candidates:
             better, saved = self.comparison(arm), self.saving(arm)
-            if better is None or saved is None or math.isnan(saved.together[0]):
+            if better is None or saved is None or isnan(saved.together[0]):
                 continue
-            significant = better.p_holm <= 1 - self.rules.level and better.difference > 0
-            if significant and saved.measured.low > 0 and saved.together[0] > 0:
-                sure[arm] = saved.together[0]
-        return tuple(sorted(sure, key=lambda arm: (-sure[arm], arm)))
+            faster = (self.rules.currency, arm) in self.sure and better.difference > 0
+            if faster and saved.measured.low > 0 and saved.together[0] > 0:
+                lows[arm] = saved.together[0]
+        return tuple(sorted(lows, key=lambda arm: (-lows[arm], arm)))
 
 
 def judge(points: Sequence[Point], rules: Rules | None = None) -> Verdict:
@@ -140,6 +151,8 @@ def judge(points: Sequence[Point], rules: Rules | None = None) -> Verdict:
     not_judged = {*rules.references, *(arm for arm, _, _ in rules.controls)}
     candidates = tuple(arm for arm in curves if arm not in not_judged)
     full = {point.seed: point.score for point in points if point.arm == FULL}
+    if wrong := [score for score in full.values() if not 0 <= score <= 1]:
+        raise EvaluationError(f"a full-label score is {wrong[0]}, not in [0, 1]")
     seeds = sorted({seed for of_arm in curves.values() for seed in of_arm})
     compared = {
         currency: tuple(
@@ -200,7 +213,9 @@ def _check(
     for one in compared:
         if (one.arm, one.reference) == (arm, reference):
             low, high = one.interval
-            passed = low > 0 if expected == "better" else low <= 0 <= high
+            passed: bool | None = low <= 0 <= high
+            if expected == "better":  # with few seeds a real lead may not be a sure one
+                passed = True if low > 0 else None if one.difference > 0 else False
             told = None if one.unknown else passed
             return Check(arm, reference, expected, one.difference, one.interval, told)
     missing = tuple(name for name in (arm, reference) if name not in curves)

@@ -66,7 +66,7 @@ def _compared(verdict: Verdict) -> list[Comparison]:
 
 
 def _sure(verdict: Verdict, one: Comparison) -> bool:
-    return one.p_holm <= 1 - verdict.rules.level  # with a single seed it is NaN
+    return (verdict.rules.currency, one.arm) in verdict.sure
 
 
 def _saves(verdict: Verdict, arm: str) -> str:
@@ -77,8 +77,8 @@ def _saves(verdict: Verdict, arm: str) -> str:
     fewer = "less" if rules.currency == "seconds" else "fewer"
     start = "at least " if not saved.measured.exact else ""
     seeds = f"{saved.seeds} seeds"
-    if saved.widest:
-        seeds += ", the widest that so few can give"
+    if saved.few:
+        seeds += ", too few for it to be as wide as it should be"
     return (
         f"it reaches {percent(rules.share)} of the full-label score with {start}"
         f"{percent(saved.measured.low)} {fewer} {PAID_IN[rules.currency]} than "

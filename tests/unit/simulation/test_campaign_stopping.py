@@ -28,7 +28,7 @@ def test_a_known_curve_is_found_again(law):
 
 def test_a_flat_curve_and_a_falling_one_gain_nothing():
     for scores in (np.full(len(FILMS), 0.4), np.linspace(0.5, 0.4, len(FILMS))):
-        found = suggest("a", [Curve(FILMS, scores)] * 2, **HOW)
+        found = suggest("a", [Curve(FILMS, scores)] * 4, **HOW)
         assert found.gain == pytest.approx(0, abs=1e-9)
         assert found.stop is True
 
@@ -42,13 +42,13 @@ def test_any_curve_has_a_law_within_its_bounds(scores):
 
 
 def test_the_gain_by_hand():
-    found = suggest("a", [curve(0.6, 0.3, 0.7)] * 3, **HOW)
+    found = suggest("a", [curve(0.6, 0.3, 0.7)] * 4, **HOW)
     expected = 0.3 * ((460 / 60) ** -0.7 - (500 / 60) ** -0.7)
     assert found.batch == 40
     assert found.gain == pytest.approx(expected, rel=1e-3)
     assert found.upper == pytest.approx(expected, rel=1e-3)  # the seeds are alike
     assert found.stop is True
-    assert suggest("a", [curve(0.6, 0.3, 0.7)] * 3, **HOW | {"least_gain": 0.001}).stop is False
+    assert suggest("a", [curve(0.6, 0.3, 0.7)] * 4, **HOW | {"least_gain": 0.001}).stop is False
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
@@ -63,9 +63,23 @@ def test_noise_raises_the_bound_and_the_same_noise_alike(seeds):
 def test_what_was_left_of_the_pool_is_no_batch():
     films = np.append(FILMS, FILMS[-1] + 3)
     scores = 0.6 - 0.3 * (films / 60) ** -0.3
-    found = suggest("a", [Curve(films, scores)] * 3, **HOW | {"least_gain": 0.003})
+    found = suggest("a", [Curve(films, scores)] * 4, **HOW | {"least_gain": 0.003})
     assert found.batch == 40
     assert found.stop is False
+
+
+def test_few_seeds_bound_nothing():
+    found = suggest("a", [curve(0.6, 0.3, 0.7)] * 3, **HOW)
+    assert found.stop is None
+    assert found.gain == pytest.approx(0.3 * ((460 / 60) ** -0.7 - (500 / 60) ** -0.7), rel=1e-3)
+    assert np.isnan(found.upper)
+    assert "3 seeds are too few" in found.reason
+
+
+def test_a_detector_that_has_not_begun_to_learn_is_at_no_plateau():
+    found = suggest("a", [Curve(FILMS, np.zeros(len(FILMS)))] * 5, **HOW)
+    assert found.stop is None
+    assert "hardly begun" in found.reason
 
 
 def test_a_few_rounds_are_too_few():

@@ -55,6 +55,22 @@ def test_a_control_that_fails_says_so():
     assert oracle.reason == "oracle should beat random: it does not"
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_lead_of_few_seeds_is_no_failure_of_the_control(seeds):
+    verdict = judge(campaign(seeds=seeds, noise=0.02)[0])
+    oracle = verdict.checks[1]
+    assert oracle.difference > 0 > oracle.interval[0]
+    assert oracle.passed is None
+    assert oracle.reason == "oracle should beat random: ahead, but not surely"
+    assert not any("oracle" in remark for remark in remarks(verdict))
+
+
+def test_a_full_label_score_that_is_no_number_is_an_error(played):
+    points = [replace(p, score=float("nan")) if p.arm == FULL else p for p in played[0]]
+    with pytest.raises(EvaluationError, match="full-label score is nan"):
+        judge(points)
+
+
 def test_a_control_that_was_not_played_is_told_from_one_that_cannot_be_told():
     speeds = {arm: SPEEDS[arm] for arm in ("stratified_random", "random", "claspd", "shuffled")}
     verdict = judge(campaign(speeds)[0])
@@ -119,7 +135,7 @@ def test_an_arm_of_one_seed_does_not_hide_what_others_show(played):
     verdict = judge([*played[0], *lucky])
     assert verdict.comparison("lucky").unknown
     assert headline(verdict).startswith("claspd saves films")
-    assert "5 seeds, the widest that so few can give" in headline(verdict)
+    assert "5 seeds, too few for it to be as wide as it should be)" in headline(verdict)
 
 
 def test_with_many_seeds_an_interval_is_as_wide_as_it_should_be():
