@@ -1,4 +1,4 @@
-"""The campaign of the real trainer that the project keeps says what docs/results.md says of it."""
+"""The campaigns of the real trainer that are kept say what docs/results.md says of them."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,8 @@ from lungal.simulation.verdict import Verdict, judge
 ROOT = Path(__file__).parents[3]
 KEPT = ROOT / "benchmarks" / "campaigns" / "phantom"
 SECTION = "## Which way of choosing saves labels? The real trainer on phantoms"
+NIH = ROOT / "benchmarks" / "campaigns" / "nih_trainer"
+ON_NIH = "## The real trainer on NIH's films"
 ARMS = {"random", "stratified_random", "least_confidence", "ppal", "claspd"}
 SHARES = (0.8, 0.9, 0.95)
 
@@ -76,3 +78,25 @@ def test_each_curve_is_the_mean_of_its_seeds(arm: str, said: str) -> None:
     scores = [[point.score for point in read_chain(path).points] for path in paths]
     mean = [sum(of_round) / len(paths) for of_round in zip(*scores, strict=True)]
     assert [number for (number,) in row(said, arm, 8)] == [round(score, 3) for score in mean]
+
+
+def test_what_is_told_of_nih_is_what_was_played() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    areas, curves = text.split(ON_NIH)[1].split("\n## ")[0].split("Means of the curves")
+    points = [p for path in NIH.iterdir() for p in read_chain(path).points]
+    verdict = judge(points)
+    assert verdict.shown == ()
+    assert f"with all labels is {verdict.full:.3f}".replace("0.", ".") in areas
+    assert verdict.sure == frozenset(), "a strategy that is surely behind is not the default"
+    for arm in verdict.candidates:
+        better = verdict.comparison(arm)
+        assert better is not None
+        *_, aubc, ahead, p = row(areas, arm, 6)
+        assert aubc == [round(better.aubc, 3)]
+        assert ahead == [round(number, 3) for number in (better.difference, *better.interval)]
+        assert p == [pytest.approx(better.p_holm, abs=0.005)]
+    for arm in verdict.arms:
+        paths = list(NIH.glob(f"{arm}-?-*.json"))
+        scores = [[point.score for point in read_chain(path).points] for path in paths]
+        mean = [sum(of_round) / len(paths) for of_round in zip(*scores, strict=True)]
+        assert [n for (n,) in row(curves, arm, 6)] == [round(score, 3) for score in mean]
