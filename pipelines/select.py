@@ -20,7 +20,7 @@ from lungal.data.labels import read_labels
 from lungal.data.model_run import ModelRun
 from lungal.errors import LeakError
 from lungal.params import Params, SelectParams
-from lungal.records import Annotation
+from lungal.records import CLASSES, Annotation
 from pipelines.candidates import LEGAL, find_candidates, states_of
 from pipelines.examined import read_model_run
 from pipelines.stage import PATHS, run, until_settled
@@ -146,11 +146,24 @@ def _log(places: Sequence[Place], pool_size: int, params: SelectParams) -> None:
         roles["reread"],
         roles["adjudicate"],
     )
+    if strata := _strata(places):
+        without = [name for name in CLASSES if name not in strata]
+        logger.info(
+            "dealt out: %s; none for %s",
+            ", ".join(f"{count} {name}" for name, count in strata.most_common()),
+            ", ".join(without) or "no finding",
+        )
     others = [place.pick.score for place in places if place.pick.role != "control"]
     controls = [place.pick.score for place in places if place.pick.role == "control"]
     if others and controls:
         gap = max(min(abs(score - other) for other in others) for score in controls)
         logger.info("each known case scores within %.2f of another film of the batch", gap)
+
+
+def _strata(places: Sequence[Place]) -> Counter[str]:
+    """Count the films of each stratum, where the selector deals films out to strata."""
+    choices = [place.pick.choice for place in places if place.pick.choice is not None]
+    return Counter(str(one.components["stratum"]) for one in choices if "stratum" in one.components)
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

@@ -93,7 +93,7 @@ def need_embeddings(pool: Pool, selector: str) -> tuple[FloatArray, FloatArray]:
         whose = "films of the pool" if pool.embeddings is None else "labelled films"
         raise SelectionError(
             f"the selector {selector} needs an embedding of every film, and the {whose} have none;"
-            " detections made by an earlier version lack them: `dvc repro detect` makes them"
-            " anew, or choose another selector in select.selector"
+            " models and detections of an earlier version lack them: `dvc repro` makes both anew;"
+            " or name another selector in select.selector, such as topk"
         )
     return pool.embeddings, pool.labelled_embeddings

@@ -163,8 +163,8 @@ def receipt(task: Task) -> str:
             "mend or delete the rest; what you submit counts."
         )
     words = (
-        f"{place}, chosen by {task.reason.replace('_', ' ')}: the model {task.model_version} has "
-        f"an uncertainty of {task.uncertainty:.2f} here (0 sure, 1 unsure)."
+        f"{place}, chosen by {task.reason.replace('_', ' ')}: it scores {task.uncertainty:.2f} by "
+        f"what the model {task.model_version} sees (0 to 1, the highest first)."
     )
     return f"{words} An earlier film of this patient is below." if task.prior else words
 

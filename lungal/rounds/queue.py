@@ -167,7 +167,7 @@ def _task(
         image_id=row.image_id,
         rank=row.rank,
         uncertainty=row.uncertainty,
-        reason=row.strategy,
+        reason=row.chosen_by,
         model_version=row.model_version,
         width=width,
         height=height,

@@ -26,7 +26,7 @@ class Selected:
     rank: int  # 1 is read first
     uncertainty: float
     reason: str
-    strategy: str
+    chosen_by: str  # strategy and selector
     model_version: str
     role: Role
     blind: bool
@@ -73,12 +73,17 @@ def _selected(row: Mapping[Hashable, Any]) -> Selected:
         rank=int(row["rank"]),
         uncertainty=uncertainty,
         reason=str(row["reason"]),
-        strategy=str(row.get("strategy") or row["reason"]),
+        chosen_by=_chosen_by(row),
         model_version=str(row["model_version"]),
         role=ROLES[ROLES.index(role)],
         blind=_flag(image_id, row.get("blind", False)),
         readers=_readers(image_id, row.get("readers", 1)),
     )
+
+
+def _chosen_by(row: Mapping[Hashable, Any]) -> str:
+    names = [str(row[name]) for name in ("strategy", "selector") if row.get(name)]
+    return " and ".join(names) or str(row["reason"])
 
 
 def _flag(image_id: str, said: object) -> bool:

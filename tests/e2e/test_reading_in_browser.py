@@ -324,7 +324,7 @@ def test_the_film_is_painted_and_not_just_promised(
 def test_the_receipt_says_why_and_not_whose_film_it_is(first_film: dict[str, object]) -> None:
     text = first_film["text"]
     assert "Film 1 of round 1, chosen by least confidence" in text
-    assert "uncertainty of 0.80" in text
+    assert "it scores 0.80" in text
     assert SICK[:8] not in text
 
 

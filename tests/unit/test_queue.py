@@ -38,6 +38,7 @@ def selection() -> pd.DataFrame:
             "score": [0.5, 0.9, 0.1],
             "reason": ["rank 2 of 9: mean of 1 - p", "rank 1 of 9: ...", "rank 3 of 9: ..."],
             "strategy": ["least_confidence"] * 3,
+            "selector": ["claspd"] * 3,
             "round": [4] * 3,
             "model_version": ["r4-0a1b2c3d"] * 3,
             "role": ["label", "control", "label"],
@@ -95,16 +96,19 @@ class TestTasks:
         run(store)
         said = {t.image_id: (t.role, t.blind, t.readers, t.reason) for t in store.unread()}
         assert said == {
-            NAMES[0]: ("label", False, 2, "least_confidence"),
-            NAMES[1]: ("control", True, 1, "least_confidence"),
-            NAMES[2]: ("label", False, 1, "least_confidence"),
+            NAMES[0]: ("label", False, 2, "least_confidence and claspd"),
+            NAMES[1]: ("control", True, 1, "least_confidence and claspd"),
+            NAMES[2]: ("label", False, 1, "least_confidence and claspd"),
         }
 
     def test_a_selection_of_an_older_lungal_is_read_once_each_for_labels(
         self, run, selection
     ) -> None:
         store = MemoryStore()
-        run(store, selection=selection.drop(columns=["role", "blind", "readers", "strategy"]))
+        run(
+            store,
+            selection=selection.drop(columns=["role", "blind", "readers", "strategy", "selector"]),
+        )
         assert {(t.role, t.blind, t.readers) for t in store.unread()} == {("label", False, 1)}
 
     @pytest.mark.parametrize("values", [["True", "False", "0"], [1, 0, 0], [True, False, False]])
