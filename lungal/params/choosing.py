@@ -27,13 +27,13 @@ Selector = Literal["topk", "random", "stratified_random", "coreset", "ppal", "cl
 class SelectParams(Section):
     """Which films a radiologist reads next."""
 
-    strategy: Strategy = "least_confidence"
+    strategy: Strategy = "entropy"
     """How a film is scored."""
-    selector: Selector = "topk"
+    selector: Selector = "claspd"
     """How films are chosen of the pool."""
     calibrate: bool = True
     """Calibrate the detections on the validation films before anything is made of them."""
-    aggregate: Literal["max", "mean", "sum", "min", "top3"] = "mean"
+    aggregate: Literal["max", "mean", "sum", "min", "top3"] = "sum"
     """How the doubts about a film's boxes become the film's score."""
     score_threshold: Fraction = 0.05
     """Detections below are noise, not doubt."""
@@ -50,7 +50,7 @@ class SelectParams(Section):
     """Of `ppal` and `claspd`: how many films the scores leave for each that is chosen of them."""
     stratified: Fraction = 0.66
     """Of `claspd`: share of the films that is dealt out to the classes."""
-    noise: Annotated[float, Field(ge=0)] = 1.0
+    noise: Annotated[float, Field(ge=0)] = 0.0
     """Of `claspd`: how much chance there is in the first round."""
     noise_decay: Fraction = 0.5
     """Of `claspd`: what remains of it from one round to the next."""
@@ -97,7 +97,8 @@ class SimulateParams(Section):
     """Films a round."""
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Ways of choosing by name: what differs from the section `select`; or `control: shuffled`,
-    whose scores tell nothing, or `control: oracle`, which chooses by the truth."""
+    whose scores tell nothing, or `control: oracle`, which chooses by the truth, both with the
+    selector `topk`."""
     members: Annotated[int, Field(ge=2)] = 3
     """Of the committee, in arms that ask one: each learns without its share of the films."""
     iou: Overlaps = (0.3, 0.4, 0.5)

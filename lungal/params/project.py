@@ -111,8 +111,9 @@ class Params(Section):
         return None
 
     def _arm(self, name: str) -> SelectParams:
-        changes = {k: v for k, v in self.simulate.arms[name].items() if k != "control"}
-        whole = self.select.model_dump() | changes
+        changes = dict(self.simulate.arms[name])
+        by_scores = {"selector": "topk"} if changes.pop("control", None) else {}
+        whole = self.select.model_dump() | by_scores | changes
         return SelectParams.model_validate(whole | {"budget": self.simulate.budget})
 
 

@@ -16,6 +16,7 @@ from lungal.testing.makers import make_detections as make_detections
 from lungal.testing.makers import make_evidence as make_evidence
 from lungal.testing.makers import make_film as make_film
 from lungal.testing.makers import make_pool as make_pool
+from lungal.testing.makers import make_select as make_select
 from lungal.testing.makers import make_task as make_task
 from lungal.testing.memory import MemoryStore as MemoryStore
 from lungal.testing.stores import AnnotationStoreContract as AnnotationStoreContract

@@ -1,11 +1,13 @@
 """Made-up values that obey the rules of the real ones."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.pool import Pool
+from lungal.params import SelectParams
 from lungal.records import CLASSES, Detections, Image, Task
 
 
@@ -53,6 +55,12 @@ def make_evidence(image_id: str, count: int) -> Evidence:
         committee=(again("second"), make_detections(f"{image_id} third", count)),
         findings=frozenset({CLASSES[count % len(CLASSES)]}),
     )
+
+
+def make_select(**changes: Any) -> SelectParams:
+    """Return parameters of the plainest choice, by the scores of `least_confidence` alone."""
+    plain = {"strategy": "least_confidence", "selector": "topk", "aggregate": "mean", "noise": 1.0}
+    return SelectParams.model_validate(plain | changes)
 
 
 def make_pool(films: int, *, labelled: int = 6, length: int = 8, doubts: bool = True) -> Pool:

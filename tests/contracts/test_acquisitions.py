@@ -4,8 +4,7 @@ import pytest
 
 from lungal.acquisition.aggregation import AGGREGATES
 from lungal.acquisition.strategies import STRATEGIES, build
-from lungal.params import SelectParams
-from lungal.testing import AcquisitionContract, make_evidence
+from lungal.testing import AcquisitionContract, make_evidence, make_select
 
 WEIGHTS = {"Mass": 2.0, "Nodule": 0.5}
 
@@ -26,7 +25,7 @@ class EachStrategy(AcquisitionContract):
 class TestEveryName(EachStrategy):
     @pytest.fixture
     def acquisition(self, strategy):
-        return build(SelectParams(strategy=strategy))
+        return build(make_select(strategy=strategy))
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
@@ -34,14 +33,14 @@ class TestEveryName(EachStrategy):
 class TestEveryAggregate(EachStrategy):
     @pytest.fixture
     def acquisition(self, aggregate, policy):
-        return build(SelectParams(aggregate=aggregate, without_detections=policy))
+        return build(make_select(aggregate=aggregate, without_detections=policy))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 class TestEveryNameWithDifficulty(EachStrategy):
     @pytest.fixture
     def acquisition(self, strategy):
-        return build(SelectParams(strategy=strategy, difficulty=WEIGHTS, aggregate="sum"))
+        return build(make_select(strategy=strategy, difficulty=WEIGHTS, aggregate="sum"))
 
 
 def test_no_strategy_is_left_untested():

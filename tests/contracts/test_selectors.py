@@ -8,8 +8,7 @@ import pytest
 from lungal.acquisition.audit import AUDITS, audit
 from lungal.acquisition.selection import SELECTORS, build_selector
 from lungal.errors import SelectionError
-from lungal.params import SelectParams
-from lungal.testing import SelectorContract, make_pool
+from lungal.testing import SelectorContract, make_pool, make_select
 
 NEED_EMBEDDINGS = {"coreset", "ppal", "claspd", "typicality"}
 
@@ -17,7 +16,7 @@ NEED_EMBEDDINGS = {"coreset", "ppal", "claspd", "typicality"}
 class EachSelector(SelectorContract):
     @pytest.fixture
     def params(self, name, alone):
-        return SelectParams(selector=name, one_per_patient=alone)
+        return make_select(selector=name, one_per_patient=alone)
 
     @pytest.fixture
     def selector(self, params):
@@ -59,7 +58,7 @@ class TestEveryName(EachSelector):
 class TestProportional(EachSelector):
     @pytest.fixture
     def params(self, name, alone):
-        return SelectParams(selector=name, quota="proportional", one_per_patient=alone)
+        return make_select(selector=name, quota="proportional", one_per_patient=alone)
 
 
 @pytest.mark.parametrize("alone", [True])
@@ -68,7 +67,7 @@ class TestClaspdOtherwise(EachSelector):
     @pytest.fixture(params=[(0.0, 0.0, 1.0), (1.0, 2.0, 0.0)])
     def params(self, name, alone, request):
         stratified, noise, weight = request.param
-        return SelectParams(
+        return make_select(
             selector=name,
             one_per_patient=alone,
             stratified=stratified,
@@ -81,7 +80,7 @@ class TestClaspdOtherwise(EachSelector):
 @pytest.mark.parametrize("name", SELECTORS)
 def test_without_embeddings_the_error_says_what_to_do(name):
     pool = replace(make_pool(20), embeddings=None, labelled_embeddings=None)
-    selector = build_selector(SelectParams(selector=name))
+    selector = build_selector(make_select(selector=name))
     if name in NEED_EMBEDDINGS:
         with pytest.raises(SelectionError, match=rf"{name} needs an embedding.*select\.selector"):
             selector(pool, 5, seed=0, number=1)

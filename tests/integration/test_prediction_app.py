@@ -20,9 +20,9 @@ from lungal.annotation.prediction_service import PredictionService
 from lungal.annotation.tasks import Json
 from lungal.detectors.protocol import Detector
 from lungal.errors import ImageError
-from lungal.params import QueueParams, SelectParams
+from lungal.params import QueueParams
 from lungal.records import CLASSES, Asked, Detections, Image, class_index
-from lungal.testing import DetectorContract, make_film
+from lungal.testing import DetectorContract, make_film, make_select
 
 CONFIG = "<View/>"
 PASSWORD = "open sesame"  # noqa: S105
@@ -60,7 +60,7 @@ class Named:
 
 
 def client_of(**app: Any) -> TestClient:
-    service = PredictionService(Middle(), "r1-0a1b", Named(), build(SelectParams()), QueueParams())
+    service = PredictionService(Middle(), "r1-0a1b", Named(), build(make_select()), QueueParams())
     return TestClient(create_app(service, **app))
 
 
@@ -213,7 +213,7 @@ class TestBadRequests:
             def predict(self, tasks: Sequence[SentTask]) -> list[list[Json]]:
                 raise RuntimeError("the secret of the house")
 
-        service = Failing(Middle(), "r1-0a1b", Named(), build(SelectParams()), QueueParams())
+        service = Failing(Middle(), "r1-0a1b", Named(), build(make_select()), QueueParams())
         client = TestClient(create_app(service), raise_server_exceptions=False)
         answer = client.post("/predict", json=request(["a"]))
         assert answer.status_code == 500

@@ -30,17 +30,26 @@ from pipelines.stage import PATHS
 @pytest.fixture
 def labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return make_project()
+    made = make_project()
+    embed()
+    return made
 
 
 def set_select(**values):
     change_params(select=values)
 
 
+@pytest.fixture
+def by_scores(labels):
+    """Let scores alone decide, and the simplest ones."""
+    set_select(strategy="least_confidence", selector="topk", aggregate="mean")
+
+
 def read_selection():
     return pd.read_csv(PATHS.selection, dtype={"patient_id": str})
 
 
+@pytest.mark.usefixtures("by_scores")
 def test_it_writes_the_surest_doubts_with_reasons(labels):
     set_select(budget=4)  # too small for a known case
     assert select.main() == 0
@@ -66,6 +75,7 @@ BEFORE_THERE_WERE_SELECTORS = Path(__file__).with_name("selection_before_selecto
 """What the stage wrote from the very same project when scores alone decided."""
 
 
+@pytest.mark.usefixtures("by_scores")
 def test_least_confidence_and_topk_choose_as_they_always_did(labels):
     set_select(calibrate=False)
     assert select.main() == 0
@@ -74,16 +84,17 @@ def test_least_confidence_and_topk_choose_as_they_always_did(labels):
     assert rows[before.columns].to_csv(index=False) == before.to_csv(index=False)
 
 
-def test_every_film_of_the_pool_has_a_receipt(labels):
-    embed(labels)
-    set_select(selector="claspd", strategy="entropy", seed=4)
-    assert select.main() == 0
+def test_every_film_of_the_pool_has_a_receipt(labels, caplog):
+    set_select(seed=4)
+    with caplog.at_level(logging.INFO):
+        assert select.main() == 0
+    assert re.search(r"dealt out: \d \w+, .*; none for ", caplog.text)
     rows = read_selection()
     pool_rows = rows[rows["role"] == "label"]
     assert sorted(pool_rows["choice"]) == list(range(1, len(pool_rows) + 1))
     for components in map(json.loads, pool_rows["components"]):
         assert {"score", "stratum", "worth", "noised", "distance"} == set(components)
-    assert set(rows["strategy"]) == {"entropy"}
+    assert set(rows["strategy"]) == {"entropy"}  # as params.yaml says
     assert set(rows["selector"]) == {"claspd"}
     assert set(rows["seed"]) == {4}
     assert rows["data_hash"].str.fullmatch("[0-9a-f]{16}").all()
@@ -122,7 +133,6 @@ def test_the_hash_is_of_what_the_strategy_asks_and_of_nothing_else(labels):
 
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_every_selector_runs_in_the_stage(labels, selector):
-    embed(labels)
     set_select(selector=selector, budget=5)
     assert select.main() == 0
     rows = read_selection()
@@ -133,6 +143,7 @@ def test_every_selector_runs_in_the_stage(labels, selector):
     assert PATHS.selection.read_bytes() == first
 
 
+@pytest.mark.usefixtures("by_scores")
 @pytest.mark.parametrize("strategy", ["entropy", "margin", "contradiction", "random"])
 def test_strategies_of_detections_and_reports_run_in_the_stage(labels, strategy):
     report(labels, {pool(labels)[0]: ["Mass"], pool(labels)[1]: []})
@@ -141,6 +152,7 @@ def test_strategies_of_detections_and_reports_run_in_the_stage(labels, strategy)
     assert read_selection()["score"].is_monotonic_decreasing
 
 
+@pytest.mark.usefixtures("by_scores")
 @pytest.mark.parametrize(
     ("strategy", "folder"), [("consistency", PATHS.views), ("committee", PATHS.committee)]
 )
@@ -164,6 +176,7 @@ def test_other_looks_decide_where_they_are_asked_for(labels, capsys, strategy, f
     assert select.main() == 2
 
 
+@pytest.mark.usefixtures("by_scores")
 def test_a_finding_that_was_overlooked_is_read_first(labels):
     image_id = pool(labels)[3]
     seen = read_detections(PATHS.detections / "pool.parquet")
@@ -178,6 +191,7 @@ def test_a_finding_that_was_overlooked_is_read_first(labels):
 
 @pytest.mark.parametrize("selector", ["coreset", "ppal", "claspd", "typicality"])
 def test_without_embeddings_the_stage_says_what_to_do(labels, capsys, selector):
+    embed(None)
     set_select(selector=selector)
     assert select.main() == 1
     told = capsys.readouterr().err
@@ -185,6 +199,7 @@ def test_without_embeddings_the_stage_says_what_to_do(labels, capsys, selector):
     assert not PATHS.selection.exists()
 
 
+@pytest.mark.usefixtures("by_scores")
 def test_scores_are_calibrated_first(labels):
     curve = ScoreCurve("isotonic", 100, 50, scores=(0.0, 1.0), values=(0.0, 0.5))
     write_calibration(Calibration((curve,) * len(CLASSES), 0.4))
@@ -197,6 +212,7 @@ def test_scores_are_calibrated_first(labels):
         assert row.score == pytest.approx(1 - (0.99 * 0.5 + 0.01) * highest, abs=1e-5)
 
 
+@pytest.mark.usefixtures("by_scores")
 def test_classes_are_weighed_by_how_difficult_they_are(labels):
     set_select(difficulty="validation", aggregate="max")
     assert select.main() == 0
@@ -214,12 +230,12 @@ def test_the_calibration_that_is_missing_is_asked_for(labels, capsys):
     assert select.main() == 0
 
 
-def embed(labels):
-    """Give every examined film an embedding."""
+def embed(width: int | None = 16):
+    """Give every examined film an embedding of that many numbers; without: take them away."""
     random = np.random.default_rng(0)
     for part in ("pool", "train"):
         seen = read_detections(PATHS.detections / f"{part}.parquet")
-        noise = [random.normal(0, 1, 16).astype(np.float32) for _ in seen]
+        noise = [width and random.normal(0, 1, width).astype(np.float32) for _ in seen]
         pairs = zip(seen, noise, strict=True)
         examine(part, [replace(film, embedding=embedding) for film, embedding in pairs])
 
@@ -278,6 +294,7 @@ def test_a_pool_that_was_not_examined_stops_the_stage(labels, capsys):
     assert "`detect`" in told
 
 
+@pytest.mark.usefixtures("by_scores")
 def test_a_selector_that_does_not_follow_the_scores_stops_the_stage(labels, capsys, monkeypatch):
     def backwards(params):
         def select(pool, budget, **lots):

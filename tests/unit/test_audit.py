@@ -12,9 +12,8 @@ from lungal.acquisition.selection import SELECTORS, build_selector
 from lungal.acquisition.selectors.drawn import strata_of
 from lungal.acquisition.selectors.typicality import clusters_of
 from lungal.errors import SelectionError
-from lungal.params import SelectParams
 from lungal.records import CLASSES
-from lungal.testing import make_pool
+from lungal.testing import make_pool, make_select
 
 SCORES = {
     "00000001_000": 0.9,
@@ -45,13 +44,13 @@ def choices_of(*image_ids):
 
 
 def check(choices, scores=SCORES, budget=3, *, one_per_patient=True):
-    params = SelectParams(one_per_patient=one_per_patient)
+    params = make_select(one_per_patient=one_per_patient)
     audit(choices, pool_of(scores), budget, params, number=1)
 
 
 def test_the_real_selector_passes():
     for one_per_patient in (True, False):
-        select = build_selector(SelectParams(one_per_patient=one_per_patient))
+        select = build_selector(make_select(one_per_patient=one_per_patient))
         for budget in (1, 3, 9):
             chosen = select(pool_of(SCORES), budget, seed=0, number=1)
             check(chosen, budget=budget, one_per_patient=one_per_patient)
@@ -184,7 +183,7 @@ ALSO = {
 def test_each_selector_is_audited_for_what_it_is_to_do(name, fault):
     if fault not in (*FAULTS, *ALSO[name]):
         return  # no fault of this selector: its choice is by score, or its order means nothing
-    pool, params = make_pool(80), SelectParams(selector=name, seed=5)
+    pool, params = make_pool(80), make_select(selector=name, seed=5)
     choices = build_selector(params)(pool, 12, seed=5, number=2)
     audit(choices, pool, 12, params, number=2)
     with pytest.raises(SelectionError):
@@ -193,7 +192,7 @@ def test_each_selector_is_audited_for_what_it_is_to_do(name, fault):
 
 @pytest.mark.parametrize("name", ["random", "stratified_random", "claspd"])
 def test_another_round_or_seed_is_another_draw(name):
-    pool, params = make_pool(80), SelectParams(selector=name, seed=5)
+    pool, params = make_pool(80), make_select(selector=name, seed=5)
     choices = build_selector(params)(pool, 12, seed=5, number=2)
     for number, seed in ((3, 5), (2, 6)):
         with pytest.raises(SelectionError):
@@ -201,13 +200,13 @@ def test_another_round_or_seed_is_another_draw(name):
 
 
 def audit_strata(chosen, pool, **options):
-    params = SelectParams(selector="stratified_random", **options)
+    params = make_select(selector="stratified_random", **options)
     audit(chosen, pool, len(chosen), params, number=1)
 
 
 def test_strata_that_are_ignored_are_noticed():
     pool = make_pool(80)
-    by_lot = build_selector(SelectParams(selector="random"))(pool, 12, seed=0, number=1)
+    by_lot = build_selector(make_select(selector="random"))(pool, 12, seed=0, number=1)
     strata = strata_of(pool)
     labelled = [
         replace(choice, components={"stratum": strata[film]})
@@ -219,7 +218,7 @@ def test_strata_that_are_ignored_are_noticed():
 
 def test_a_film_of_another_stratum_is_noticed():
     pool = make_pool(80)
-    choices = build_selector(SelectParams(selector="stratified_random"))(pool, 12, seed=0, number=1)
+    choices = build_selector(make_select(selector="stratified_random"))(pool, 12, seed=0, number=1)
     odd = replace(choices[3], components={"stratum": "Hernia"})
     with pytest.raises(SelectionError, match="was drawn for the stratum 'Hernia' and is of"):
         audit_strata([*choices[:3], odd, *choices[4:]], pool)
@@ -227,7 +226,7 @@ def test_a_film_of_another_stratum_is_noticed():
 
 def test_even_shares_are_not_proportional_ones():
     pool = make_pool(200)
-    params = SelectParams(selector="stratified_random", quota="proportional")
+    params = make_select(selector="stratified_random", quota="proportional")
     choices = build_selector(params)(pool, 30, seed=0, number=1)
     audit_strata(choices, pool, quota="proportional")
     with pytest.raises(SelectionError, match="which has more"):
@@ -235,7 +234,7 @@ def test_even_shares_are_not_proportional_ones():
 
 
 def test_a_receipt_that_lies_about_its_distance_is_noticed():
-    pool, params = make_pool(40), SelectParams(selector="coreset")
+    pool, params = make_pool(40), make_select(selector="coreset")
     choices = build_selector(params)(pool, 6, seed=0, number=1)
     lie = replace(choices[2], components={"distance": choices[2].components["distance"] * 1.1})
     with pytest.raises(SelectionError, match="is said to have lain"):
@@ -243,7 +242,7 @@ def test_a_receipt_that_lies_about_its_distance_is_noticed():
 
 
 def test_a_film_left_out_in_the_dark_is_noticed():
-    pool, params = make_pool(60), SelectParams(selector="coreset", one_per_patient=False)
+    pool, params = make_pool(60), make_select(selector="coreset", one_per_patient=False)
     outlier = pool.embeddings.copy()
     outlier[7] = 50
     pool = replace(pool, embeddings=outlier)
@@ -255,7 +254,7 @@ def test_a_film_left_out_in_the_dark_is_noticed():
 
 
 def test_classes_that_are_not_given_their_films_are_noticed():
-    pool, params = make_pool(80), SelectParams(selector="claspd")
+    pool, params = make_pool(80), make_select(selector="claspd")
     choices = build_selector(params)(pool, 12, seed=0, number=1)
     counted = [choice.components["stratum"] for choice in choices]
     assert len(set(counted)) == 9  # eight classes of one film each, and any
@@ -268,16 +267,16 @@ def test_classes_that_are_not_given_their_films_are_noticed():
 
 
 def test_a_film_beyond_the_uncertain_ones_is_noticed():
-    pool, params = make_pool(80), SelectParams(selector="ppal", candidates=1)
+    pool, params = make_pool(80), make_select(selector="ppal", candidates=1)
     choices = build_selector(params)(pool, 12, seed=0, number=1)
     with pytest.raises(SelectionError, match="is not among the 12 most uncertain"):
         audit(another_film(choices, pool), pool, 12, params, number=1)
 
 
 def test_a_film_that_is_not_in_the_middle_is_noticed():
-    pool, params = make_pool(120), SelectParams(selector="ppal")
+    pool, params = make_pool(120), make_select(selector="ppal")
     choices = build_selector(params)(pool, 6, seed=0, number=1)
-    top = build_selector(SelectParams())(pool, 24, seed=0, number=1)
+    top = build_selector(make_select())(pool, 24, seed=0, number=1)
     chosen = {choice.image_id for choice in choices}
     noticed = []
     for edge in (choice for choice in top if choice.image_id not in chosen):
@@ -291,15 +290,15 @@ def test_a_film_that_is_not_in_the_middle_is_noticed():
 
 
 def test_a_choice_that_a_plain_k_centre_beats_is_noticed(monkeypatch):
-    pool, params = make_pool(120), SelectParams(selector="ppal")
-    best = build_selector(SelectParams())(pool, 6, seed=0, number=1)
+    pool, params = make_pool(120), make_select(selector="ppal")
+    best = build_selector(make_select())(pool, 6, seed=0, number=1)
     monkeypatch.setattr(clusters, "_check_middles", lambda *_: None)
     with pytest.raises(SelectionError, match=r"to the nearest chosen add up to .*, with a plain"):
         audit(best, pool, 6, params, number=1)
 
 
 def test_a_film_that_is_not_typical_is_noticed():
-    pool, params = make_pool(120), SelectParams(selector="typicality")
+    pool, params = make_pool(120), make_select(selector="typicality")
     choices = build_selector(params)(pool, 4, seed=0, number=1)
     of_film = clusters_of(pool, 4, seed=0, number=1).of_film
     first = films_of(choices, pool)[0]

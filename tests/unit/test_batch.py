@@ -14,10 +14,10 @@ from lungal.acquisition.batch import Pick, arrange
 from lungal.acquisition.composition import Candidates, compose
 from lungal.acquisition.lots import by_lot, draw, share
 from lungal.errors import SelectionError
-from lungal.params import QueueParams, SelectParams
-from lungal.testing import make_evidence
+from lungal.params import QueueParams
+from lungal.testing import make_evidence, make_select
 
-SELECT = SelectParams(budget=40, reread_fraction=0.1, seed=3)
+SELECT = make_select(budget=40, reread_fraction=0.1, seed=3)
 QUEUE = QueueParams(blind_fraction=0.25, control_fraction=0.2, readers=2, overlap_fraction=0.5)
 REASON = re.compile(
     r"rank \d+ of \d+: (no detection from score 0\.05: last|mean of 1 - p over \d+ detections? ="

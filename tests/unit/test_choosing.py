@@ -18,9 +18,8 @@ from lungal.acquisition.strategies import (
     select_for_one_look,
 )
 from lungal.errors import ParamsError, SelectionError
-from lungal.params import SelectParams
 from lungal.records import CLASSES
-from lungal.testing import make_detections, make_evidence, make_pool
+from lungal.testing import make_detections, make_evidence, make_pool, make_select
 
 FILMS = [f"{number // 2:08d}_{number % 2:03d}" for number in range(40)]
 PATIENTS = {name: name[:8] for name in FILMS}
@@ -43,7 +42,7 @@ def make_labelled():
 
 def choose(evidence, budget=9, *, number=2, labelled=None, **params):
     labelled = make_labelled() if labelled is None else labelled
-    select = SelectParams(seed=3, **params)
+    select = make_select(seed=3, **params)
     return choose_batch(
         evidence, PATIENTS, budget, select, number=number, labelled=labelled, weights=WEIGHTS
     )
@@ -80,7 +79,7 @@ def test_an_empty_pool(selector):
 
 def test_scores_of_the_choices_are_the_strategys():
     evidence = make_evidences()
-    strategy = build(SelectParams(strategy="entropy"))
+    strategy = build(make_select(strategy="entropy"))
     scores = {film.image_id: strategy(film) for film in evidence}
     chosen = choose(evidence, strategy="entropy")
     assert {choice.image_id: choice.score for choice in chosen} == {
@@ -91,7 +90,7 @@ def test_scores_of_the_choices_are_the_strategys():
 
 def test_what_is_gathered_by_hand():
     one, other = make_evidences()[2:4]  # two and three detections
-    params = SelectParams(score_threshold=0.3, selector="claspd")
+    params = make_select(score_threshold=0.3, selector="claspd")
     pool = score_pool([other, one], PATIENTS, build(params), params, make_labelled())
     assert pool.image_ids == (one.image_id, other.image_id)
     for row, film in enumerate((one, other)):
@@ -111,7 +110,7 @@ def test_what_is_gathered_by_hand():
 
 def test_films_without_report_and_findings_that_are_none_of_the_eight():
     one, other = make_evidences()[:2]
-    params = SelectParams()
+    params = make_select()
     films = [replace(one, findings=None), replace(other, findings=frozenset({"Hernia"}))]
     pool = score_pool(films, PATIENTS, build(params), params)
     assert pool.known.tolist() == [False, True]
@@ -119,7 +118,7 @@ def test_films_without_report_and_findings_that_are_none_of_the_eight():
 
 
 def test_class_doubts_do_not_follow_the_policy_for_films_without_detections():
-    params = SelectParams(without_detections="first", selector="claspd")
+    params = make_select(without_detections="first", selector="claspd")
     nothing = Evidence(make_detections(FILMS[0], 0))
     pool = score_pool([nothing], PATIENTS, build(params), params)
     assert pool.scores.tolist() == [1.0]
@@ -128,10 +127,10 @@ def test_class_doubts_do_not_follow_the_policy_for_films_without_detections():
 
 def test_doubts_by_class_are_looked_for_where_a_selector_looks_at_them():
     for selector in SELECTORS:
-        params = SelectParams(selector=selector)
+        params = make_select(selector=selector)
         pool = score_pool(make_evidences()[:2], PATIENTS, build(params), params)
         assert (pool.class_doubts is not None) == (selector in selection.BY_CLASS)
-    claspd = selection.build_selector(SelectParams(selector="claspd"))
+    claspd = selection.build_selector(make_select(selector="claspd"))
     with pytest.raises(SelectionError, match="needs class_doubts"):
         claspd(make_pool(9, doubts=False), 3, seed=0, number=1)
 
@@ -213,7 +212,7 @@ def test_a_selector_that_does_not_do_its_work_is_caught(monkeypatch, selector):
 
 def test_for_one_look_a_strategy_that_needs_more_gives_way():
     for strategy in STRATEGIES:
-        given = SelectParams(strategy=strategy, difficulty="validation")
+        given = make_select(strategy=strategy, difficulty="validation")
         once, stranger = select_for_one_look(given), for_a_stranger(given)
         assert once.difficulty == "validation"
         assert once.strategy == ("least_confidence" if strategy in LOOKS else strategy)
@@ -224,6 +223,6 @@ def test_for_one_look_a_strategy_that_needs_more_gives_way():
 
 
 def test_a_difficulty_that_nobody_measured_is_asked_for():
-    params = SelectParams(difficulty="validation")
+    params = make_select(difficulty="validation")
     with pytest.raises(ParamsError, match="nobody measured it"):
         choose_batch(make_evidences(), PATIENTS, 5, params, number=1)

@@ -137,7 +137,7 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, change, said):
             "control is 'orakel', not shuffled or oracle",
         ),
         ("oracle", {"control": "oracle", "selector": "claspd"}, "selector is 'claspd', not topk"),
-        ("random", {}, "arms.random.selector is 'topk': an arm of this name chooses by lot"),
+        ("random", {}, "arms.random.selector is 'claspd': an arm of this name chooses by lot"),
         ("full", {"selector": "claspd"}, "arms.full: the arm of this name is trained on all"),
     ],
 )
@@ -147,6 +147,17 @@ def test_an_arm_is_what_its_name_says(tmp_path, name, changes, said):
         load_params(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_control_goes_by_scores_whatever_the_project_chooses_by(tmp_path):
+    control = {"control": "oracle"}
+    path = changed(tmp_path, lambda raw: raw["simulate"]["arms"].update(oracle=control))
+    assert load_params(path).arms["oracle"].selector == "topk"
+
+
+def test_what_a_file_leaves_out_of_select_is_as_in_the_one_that_comes_with_lungal(tmp_path):
+    path = changed(tmp_path, lambda raw: raw.update(select={}))
+    assert load_params(path).select == load_params(FILE).select
 
 
 def test_an_unknown_profile_lists_the_known_ones(tmp_path):

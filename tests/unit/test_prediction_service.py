@@ -27,9 +27,9 @@ from lungal.data.images import encode_png
 from lungal.data.manifest import MANIFEST, write_manifest
 from lungal.detectors.protocol import Detector
 from lungal.errors import AnnotationError, DetectorError, ImageError, ServerError
-from lungal.params import QueueParams, SelectParams
+from lungal.params import QueueParams
 from lungal.records import CLASSES, Asked, Detections, Image, class_index
-from lungal.testing import make_film
+from lungal.testing import make_film, make_select
 
 URL = "http://127.0.0.1:8123"
 NAMES = Pseudonyms(b"a key of sixteen")
@@ -103,7 +103,7 @@ def films_of(root: Path, connect: Callable[[], tuple[str, str]] = no_server) -> 
 
 
 def service_of(root: Path, detector: Detector, **queue: Any) -> PredictionService:
-    strategy = build(SelectParams())
+    strategy = build(make_select())
     return PredictionService(detector, "r1-0a", films_of(root), strategy, QueueParams(**queue))
 
 
@@ -132,7 +132,7 @@ class TestPredict:
     def test_boxes_come_in_the_queue_s_format_with_its_score(self, root: Path) -> None:
         ((prediction,),) = service_of(root, Fixed(TWO)).predict([ours()])
         assert prediction["model_version"] == "r1-0a"
-        doubt = build(SelectParams())(Evidence(TWO))
+        doubt = build(make_select())(Evidence(TWO))
         assert prediction["score"] == pytest.approx(1 - doubt)
         first, second = prediction["result"]
         assert (first["from_name"], first["to_name"]) == ("finding", "image")

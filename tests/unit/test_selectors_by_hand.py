@@ -20,15 +20,14 @@ from lungal.acquisition.selectors.k_means import k_means
 from lungal.acquisition.selectors.ppal import conditioned_distances, k_medoids
 from lungal.acquisition.selectors.typicality import typicality
 from lungal.acquisition.selectors.unit import unit_rows
-from lungal.params import SelectParams
 from lungal.records import CLASSES
-from lungal.testing import make_pool
+from lungal.testing import make_pool, make_select
 
 LOTS = {"seed": 0, "number": 1}
 
 
 def choose(pool, budget, *, seed=0, number=1, **params):
-    return build_selector(SelectParams(**params))(pool, budget, seed=seed, number=number)
+    return build_selector(make_select(**params))(pool, budget, seed=seed, number=number)
 
 
 def pool_of(films, **columns):
@@ -71,7 +70,7 @@ pools = st.dictionaries(
 
 @given(pools, st.integers(1, 12), st.booleans())
 def test_topk_of_any_pool(scores, budget, one_per_patient):
-    pool, params = pool_of(scores), SelectParams(one_per_patient=one_per_patient)
+    pool, params = pool_of(scores), make_select(one_per_patient=one_per_patient)
     chosen = choose(pool, budget, one_per_patient=one_per_patient)
     audit(chosen, pool, budget, params, number=1)
     ordered = [(-choice.score, choice.image_id) for choice in chosen]
@@ -355,7 +354,7 @@ def test_of_equal_worth_claspd_draws_lots_and_not_by_name():
 
 
 def test_what_is_hardly_seen_lies_near_what_shows_nothing():
-    selector = build_selector(SelectParams(selector="claspd", embedding_weight=0.0))
+    selector = build_selector(make_select(selector="claspd", embedding_weight=0.0))
     rows = np.zeros((3, len(CLASSES)), np.float32)
     rows[1, 0], rows[2, :2] = 0.05, 1.0
     nothing, faint, sure = selector.vectors(np.ones((3, 4), np.float32), rows)[:, 4:]

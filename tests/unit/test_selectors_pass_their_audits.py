@@ -8,9 +8,8 @@ import pytest
 from lungal.acquisition.audit import audit
 from lungal.acquisition.choosing import choose_from
 from lungal.errors import SelectionError
-from lungal.params import SelectParams
 from lungal.records import CLASSES
-from lungal.testing import make_pool
+from lungal.testing import make_pool, make_select
 
 UNIT = np.eye(len(CLASSES), dtype=np.float32)
 
@@ -30,7 +29,7 @@ def pool_of_one_class_each(films, random):
 def test_ppal_passes_where_films_share_no_class(seed):
     random = np.random.default_rng(seed)
     pool = pool_of_one_class_each(int(random.integers(4, 30)), random)
-    params = SelectParams(selector="ppal", one_per_patient=False)
+    params = make_select(selector="ppal", one_per_patient=False)
     for budget in (2, 3, 5):
         assert choose_from(pool, budget, params, number=1)
 
@@ -47,14 +46,14 @@ def twins(films, random):
 @pytest.mark.parametrize("one_per_patient", [True, False])
 def test_typicality_passes_among_twins(seed, one_per_patient):
     pool = twins(300, np.random.default_rng(seed))
-    params = SelectParams(selector="typicality", one_per_patient=one_per_patient)
+    params = make_select(selector="typicality", one_per_patient=one_per_patient)
     assert len(choose_from(pool, 20, params, number=1)) == 20
 
 
 @pytest.mark.parametrize("one_per_patient", [True, False])
 def test_a_film_out_of_its_clusters_turn_is_noticed(one_per_patient):
     pool = twins(60, np.random.default_rng(0))
-    params = SelectParams(selector="typicality", one_per_patient=one_per_patient)
+    params = make_select(selector="typicality", one_per_patient=one_per_patient)
     first, second, *others = choose_from(pool, 12, params, number=1)
     swapped = [replace(second, rank=1), replace(first, rank=2), *others]
     with pytest.raises(SelectionError, match="when it was the turn of cluster"):

@@ -14,8 +14,8 @@ from lungal.acquisition.contradiction import PRECISION, TEXT_PRECISION, Contradi
 from lungal.acquisition.evidence import Evidence
 from lungal.acquisition.strategies import build, precision_of
 from lungal.errors import SelectionError
-from lungal.params import SelectParams
 from lungal.records import CLASSES, Detections
+from lungal.testing import make_select
 
 ATELECTASIS, CARDIOMEGALY, MASS = 0, 1, 4
 
@@ -118,14 +118,14 @@ def test_the_order_of_a_committee_without_ties_does_not_matter():
 )
 def test_what_a_strategy_needs_and_misses_is_named(strategy, says):
     with pytest.raises(SelectionError, match=rf"00000001_000.*{says}"):
-        build(SelectParams(strategy=strategy))(Evidence(look((*HERE, 0.9, MASS))))
+        build(make_select(strategy=strategy))(Evidence(look((*HERE, 0.9, MASS))))
 
 
 @pytest.mark.parametrize("strategy", ["consistency", "committee"])
 @pytest.mark.parametrize(("policy", "score"), [("first", 1.0), ("last", 0.0)])
 def test_a_film_that_nobody_sees_anything_on(strategy, policy, score):
     nothing = Evidence(look(), (look(),), (look((*HERE, 0.01, MASS)),))
-    params = SelectParams(strategy=strategy, without_detections=policy)
+    params = make_select(strategy=strategy, without_detections=policy)
     assert build(params)(nothing) == score
 
 
@@ -176,5 +176,5 @@ def test_the_precision_of_nih_labels_and_of_others():
     assert set(PRECISION) == set(TEXT_PRECISION) == set(CLASSES)
     assert all(0 < precision <= 1 for precision in PRECISION.values())
     assert PRECISION["Infiltrate"] == pytest.approx(0.61)
-    own = precision_of(SelectParams(label_precision={"Mass": 0.25}))
+    own = precision_of(make_select(label_precision={"Mass": 0.25}))
     assert own == {**PRECISION, "Mass": 0.25}

@@ -20,8 +20,8 @@ from lungal.acquisition.uncertainty import (
     margin,
 )
 from lungal.errors import ParamsError
-from lungal.params import SelectParams
 from lungal.records import CLASSES, Detections
+from lungal.testing import make_select
 
 
 def film(*scores, image_id="00000001_000", per_class=None):
@@ -170,26 +170,26 @@ def test_chance_is_even():
 
 
 def test_strategies_by_name():
-    assert build(SelectParams(aggregate="max", without_detections="first"))(film()) == 1.0
-    built = build(SelectParams(aggregate="max", score_threshold=0.2))
+    assert build(make_select(aggregate="max", without_detections="first"))(film()) == 1.0
+    built = build(make_select(aggregate="max", score_threshold=0.2))
     assert built(film(0.5, 0.1)) == pytest.approx(0.5)
-    assert build(SelectParams(strategy="random", seed=3)) == Chance(3)
-    assert build(SelectParams(strategy="entropy"))(film(0.9)) == pytest.approx(0.4689956)
-    assert build(SelectParams(strategy="margin"))(film(0.9)) == pytest.approx(0.1)
+    assert build(make_select(strategy="random", seed=3)) == Chance(3)
+    assert build(make_select(strategy="entropy"))(film(0.9)) == pytest.approx(0.4689956)
+    assert build(make_select(strategy="margin"))(film(0.9)) == pytest.approx(0.1)
 
 
 def test_weights_that_nobody_measured_are_asked_for():
-    params = SelectParams(difficulty="validation")
+    params = make_select(difficulty="validation")
     with pytest.raises(ParamsError, match=r"select\.difficulty is `validation`"):
         build(params)
     weights = tuple(1.0 if name == "Nodule" else 0.5 for name in CLASSES)
     assert build(params, weights)(film(0.5)) == pytest.approx(0.25)
     # measured in vain: nobody asked for it
-    assert build(SelectParams(), weights)(film(0.5)) == pytest.approx(0.5)
+    assert build(make_select(), weights)(film(0.5)) == pytest.approx(0.5)
 
 
 def test_weights_by_name_are_relative_to_the_largest():
-    strategy = build(SelectParams(difficulty={"Nodule": 4.0, "Mass": 2.0}, aggregate="max"))
+    strategy = build(make_select(difficulty={"Nodule": 4.0, "Mass": 2.0}, aggregate="max"))
     assert strategy(film(0.5)) == pytest.approx(0.25)  # a mass
 
 

@@ -13,7 +13,6 @@ from made_up_campaigns import SPEEDS, campaign, point
 
 from lungal.acquisition.selection import SELECTORS, build_selector
 from lungal.evaluation import campaign_figures, curve_figures, figures
-from lungal.params import SelectParams
 from lungal.records import CLASSES
 from lungal.simulation.arms import Arm
 from lungal.simulation.page import render
@@ -22,7 +21,7 @@ from lungal.simulation.savings import Range, describe
 from lungal.simulation.tables import chosen_table, class_table, finding_table, savings_table, tables
 from lungal.simulation.verdict import judge
 from lungal.simulation.wording import signed
-from lungal.testing import make_pool
+from lungal.testing import make_pool, make_select
 
 EVIL = '<script>alert("x")</script>'
 SHEET = b"\x89PNG not really"
@@ -217,11 +216,11 @@ def test_an_arm_that_chooses_by_no_score_shows_none():
 def test_arms_without_scores_are_those_whose_choice_no_score_changes(name):
     pool = make_pool(40)
     other = replace(pool, scores=1 - pool.scores, class_doubts=1 - pool.class_doubts)
-    choose = build_selector(SelectParams(selector=name))
+    choose = build_selector(make_select(selector=name))
     chosen = [
         [one.image_id for one in choose(films, 6, seed=0, number=1)] for films in (pool, other)
     ]
-    arm = Arm("some", SelectParams(selector=name))
+    arm = Arm("some", make_select(selector=name))
     assert (chosen[0] == chosen[1]) == ("some" in unscored([arm]))
 
 

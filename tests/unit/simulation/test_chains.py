@@ -9,13 +9,13 @@ import pytest
 from toy_world import make_arm, make_campaign
 
 from lungal.errors import EvaluationError
-from lungal.params import SelectParams
 from lungal.records import CLASSES
 from lungal.simulation.arms import Arm
 from lungal.simulation.chains import chain_name, find_chain, read_chain, write_chain
 from lungal.simulation.crew import play_all
 from lungal.simulation.picks import pick_table
 from lungal.simulation.results import FULL, Chain, Pick, Point
+from lungal.testing import make_select
 
 ARMS = [make_arm("random", selector="random"), make_arm("coreset", selector="coreset")]
 CLASS_SCORES = (0.5, math.nan, *(0.25,) * 6)
@@ -87,7 +87,7 @@ def test_a_name_tells_all_that_matters_and_nothing_else(tmp_path):
     others = [
         chain_name(campaign, arm, 1),
         chain_name(campaign, None, 0),
-        chain_name(campaign, Arm("random", SelectParams(budget=9, selector="random")), 0),
+        chain_name(campaign, Arm("random", make_select(budget=9, selector="random")), 0),
         chain_name(campaign, replace(arm, control="shuffled"), 0),
         chain_name(make_campaign(tmp_path, scenes=scenes, rounds=4), arm, 0),
         chain_name(make_campaign(tmp_path, scenes=scenes, initial=13), arm, 0),

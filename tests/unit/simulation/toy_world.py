@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lungal.params import SelectParams, SimulateParams
+from lungal.params import SimulateParams
 from lungal.records import CLASSES, Detections, LabelledBox
 from lungal.simulation.arms import Arm
 from lungal.simulation.campaign import Campaign
 from lungal.simulation.films import Films
 from lungal.simulation.reader import TrueReader
 from lungal.simulation.training import Trainings
+from lungal.testing import make_select
 
 SIDE = 256
 SHARES = np.array([0.4, 0.2, 0.14, 0.1, 0.07, 0.05, 0.03, 0.01])
@@ -99,4 +100,4 @@ def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(),
 
 
 def make_arm(name, control=None, **select):
-    return Arm(name, SelectParams(budget=8, **select), control)
+    return Arm(name, make_select(budget=8, **select), control)
