@@ -295,6 +295,16 @@ def test_tables_have_a_row_for_all_there_is(played, verdict):
     assert mine["ahead"] > 0
 
 
+def test_no_band_is_drawn_against_a_curve_of_other_seeds(played):
+    lacking = [p for p in played[0] if (p.arm, p.seed) != ("stratified_random", 1)]
+    banded = [
+        tables(judge(points), points, played[1], "tfod")["curves"].query("arm == 'claspd'")["low"]
+        for points in (played[0], lacking)
+    ]
+    assert banded[0].notna().any()
+    assert banded[1].isna().all()
+
+
 def test_the_currency_and_share_of_the_verdict_are_its_rules(played):
     verdict = judge(played[0], Rules(currency="seconds", share=0.8))
     assert "less reading time" in headline(verdict)
