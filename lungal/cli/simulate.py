@@ -119,6 +119,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _set_up(place: Path, preset: str, changes: Mapping[str, Any]) -> None:
+    from lungal.data.sources.nih import ROOT_VARIABLE, nih_root
     from lungal.simulation.preset import read_preset
 
     document = read_preset(preset)
@@ -131,6 +132,9 @@ def _set_up(place: Path, preset: str, changes: Mapping[str, Any]) -> None:
         played["workers"] = changes["workers"]
     if changes["root"] is not None:
         document["data"]["root"] = str(_folder(changes["root"], "--root").resolve())
+    elif document["data"]["source"] == "nih" and (root := nih_root(None, os.environ)):
+        # Written down, as the stages run in another folder, from which `../nih` is not there.
+        document["data"]["root"] = str(_folder(root, ROOT_VARIABLE).resolve())
     if changes["weights"] is not None:
         model = document["profiles"][document["profile"]]["model"]
         for section in (model, document.setdefault("proxy", {})):
@@ -160,12 +164,17 @@ def _folder(path: Path, option: str) -> Path:
 
 
 def _take_in(place: Path, environment: Mapping[str, str]) -> None:
-    """Take in and split the preset's films, unless that was done with the same parameters."""
+    """Take in and split the preset's films, unless that was done, of the same, as now."""
+    from lungal.data.sources.nih import fingerprint
+
     params = load_params(place / "params.yaml")
-    wanted = json.dumps([part.model_dump(mode="json") for part in (params.data, params.split)])
+    root = params.data.root
+    parts = [part.model_dump(mode="json") for part in (params.data, params.split)]
+    wanted = json.dumps([*parts, None if root is None else fingerprint(root)])
     stamp = place / "films.json"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
+    stamp.unlink(missing_ok=True)  # what is there is no longer what it says, whatever comes now
     for stage in ("ingest", "split"):
         _run(stage, place, environment)
     with whole_file(stamp) as part:

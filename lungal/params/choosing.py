@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lungal.params.section import Above0, Fraction, OfFindings, Overlaps, Positive, Section, Seed
+from lungal.params.section import (
+    Above0,
+    Fraction,
+    OfFindings,
+    Overlaps,
+    Positive,
+    Section,
+    Seeds,
+)
 
 CONTROLS = ("shuffled", "oracle")
 """What an arm of a simulation may be that is no way of choosing, but shows that the others are."""
@@ -88,7 +96,7 @@ class SimulateParams(Section):
 
     learner: Literal["tfod", "proxy"] = "tfod"
     """tfod: the detector of the profile | proxy: a light head on frozen features, in seconds."""
-    seeds: tuple[Seed, ...] = ()
+    seeds: Seeds = ()
     """A campaign of each arm for each of them; none: nothing is played."""
     rounds: Positive = 6
     initial: Positive = 60

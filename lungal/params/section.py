@@ -39,8 +39,20 @@ def of_findings(named: Names) -> Names:
     return named
 
 
+def once_each(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return seeds as they are.
+
+    Raises:
+        ValueError: if one is named twice.
+    """
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ValueError(f"{', '.join(map(str, twice))} is named twice")
+    return seeds
+
+
 Rising = AfterValidator(rising)
 OfFindings = AfterValidator(of_findings)
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(once_each)]
 
 
 class Section(BaseModel):

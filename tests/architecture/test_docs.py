@@ -10,6 +10,8 @@ import typer
 import yaml
 
 from lungal import errors
+from lungal.acquisition.selection import SELECTORS
+from lungal.acquisition.strategies import STRATEGIES
 from lungal.cli.main import app
 from lungal.errors import LungalError
 
@@ -115,6 +117,16 @@ def test_every_command_is_documented_and_none_that_is_gone():
 def test_every_option_is_documented_and_none_that_is_gone(name, options):
     rows = re.findall(r"^\| (`-.+?) \|", sections(read("docs/cli.md"))[name], re.MULTILINE)
     assert {option.strip("` ") for row in rows for option in row.split(",")} == options
+
+
+@pytest.mark.parametrize(("known", "part"), [(STRATEGIES, "Strategies"), (SELECTORS, "Selectors")])
+def test_every_way_of_choosing_is_explained_and_none_that_is_gone(known, part):
+    page = read("docs/choosing.md")
+    (explained,) = re.findall(rf"^## {part}\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"^### (\w+)$", explained, re.MULTILINE))
+    assert named == set(known)
+    audited = set(re.findall(r"^\| `(\w+)` \|", page.split("## The audit")[1], re.MULTILINE))
+    assert audited == set(SELECTORS)
 
 
 def test_the_readme_names_every_command():

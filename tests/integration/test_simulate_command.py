@@ -14,11 +14,14 @@ import yaml
 
 from lungal.cli.main import main
 from lungal.cli.simulate import parse_seeds
-from lungal.errors import ParamsError, UnknownNameError
+from lungal.errors import LungalError, ParamsError, UnknownNameError
 from lungal.params import load_params
 from lungal.simulation import preset
 from lungal.simulation.arms import arms_of
 from lungal.simulation.page import PROXY
+from lungal.simulation.results import Point
+from lungal.simulation.verdict import judge
+from pipelines.campaign_report import log, write_nothing
 from pipelines.simulate import read_real
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -123,6 +126,40 @@ def check_mlflow(project):
     assert "simulation/simulation/report.html" in files
 
 
+def test_the_curves_and_bands_of_several_seeds_are_logged(project, monkeypatch):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{project}/mlruns.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    Path("params.yaml").write_text(yaml.safe_dump(preset.read_preset("ci")))
+    write_nothing()  # what it logs as files
+    scores = {
+        ("stratified_random", 0): (0.2, 0.3),
+        ("stratified_random", 1): (0.3, 0.4),
+        ("claspd", 0): (0.2, 0.5),
+        ("claspd", 1): (0.3, 0.7),
+    }
+    points = [
+        Point(arm, seed, number, 8 + 4 * number, 9, 60.0, score, (score,) * 8)
+        for (arm, seed), curve in scores.items()
+        for number, score in enumerate(curve)
+    ]
+    log(judge(points), points, load_params(Path("params.yaml")), {})
+    client = MlflowClient(uri)
+    (run,) = client.search_runs(
+        [one.experiment_id for one in client.search_experiments()],
+        "tags.`lungal.arm` = 'claspd'",
+    )
+    logged = {
+        name: {at.step: at.value for at in client.get_metric_history(run.info.run_id, name)}
+        for name in ("low", "score", "high")
+    }
+    # 0.2 and 0.3 ahead: 0.25, give or take 12.706 (t of one degree of freedom) times 0.05.
+    assert logged["score"] == {8: 0.25, 12: 0.6}
+    assert logged["low"] == {8: 0.25, 12: pytest.approx(0.6 - 0.6353, abs=1e-4)}
+    assert logged["high"] == {8: 0.25, 12: pytest.approx(0.6 + 0.6353, abs=1e-4)}
+
+
 @pytest.mark.parametrize("name", preset.preset_names())
 def test_presets_are_whole_parameter_files(name, tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(preset.read_preset(name)))
@@ -196,6 +233,61 @@ def test_another_learner_plays_beside_the_preset(project, monkeypatch):
     assert main(["simulate", "--preset", "phantom", "--learner", "proxy"]) == 0
     params = load_params(Path(".simulations/phantom_with_proxy/params.yaml"))
     assert params.simulate.learner == "proxy"
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """The stages that are run, which do nothing; one that is in `broken` fails."""
+    ran, broken = [], set()
+
+    def run(stage, place, environment):
+        ran.append(stage)
+        if stage in broken:
+            raise LungalError(f"the stage `{stage}` was killed by signal 9")
+
+    monkeypatch.setattr("lungal.cli.simulate._run", run)
+    return ran, broken
+
+
+def folder_of_films(path, *names):
+    path.mkdir()
+    for name in names:
+        (path / name).write_text(name)
+    return path
+
+
+def test_films_are_taken_in_again_when_their_folder_has_changed(project, monkeypatch, stages):
+    ran, _ = stages
+    one = folder_of_films(project / "one", "BBox_List_2017.csv", "00000001_000.png")
+    play = ("simulate", "--preset", "nih", "--root", str(one))
+    assert main(play) == main(play) == 0
+    assert ran == ["ingest", "split", "simulate", "simulate"]
+    (one / "images").mkdir()
+    (one / "images/00000002_000.png").touch()
+    ran.clear()
+    assert main(play) == 0
+    assert ran == ["ingest", "split", "simulate"]
+    two = folder_of_films(project / "two", "BBox_List_2017.csv")
+    for root in (one, two):
+        ran.clear()
+        monkeypatch.setenv("LUNGAL_NIH_ROOT", str(root.relative_to(project)))
+        assert main(play[:3]) == 0
+        params = load_params(Path(".simulations/nih/params.yaml"))
+        assert params.data.root == root, "and not as it is called from where the command runs"
+    assert ran == ["ingest", "split", "simulate"]
+
+
+def test_films_of_a_stage_that_was_killed_are_not_taken_for_whole(project, stages):
+    ran, broken = stages
+    one, two = (folder_of_films(project / name, "BBox_List_2017.csv") for name in ("one", "two"))
+    play = ("simulate", "--preset", "nih", "--root")
+    assert main([*play, str(one)]) == 0
+    broken.add("split")
+    assert main([*play, str(two)]) == 1
+    broken.clear()
+    ran.clear()
+    assert main([*play, str(one)]) == 0
+    assert ran == ["ingest", "split", "simulate"]
 
 
 def test_a_project_that_plays_nothing_says_so(project, capfd):

@@ -9,8 +9,10 @@ from lungal.acquisition.audit import audit
 from lungal.acquisition.audits import clusters
 from lungal.acquisition.pool import Choice, Pool, as_choices
 from lungal.acquisition.selection import SELECTORS, build_selector
+from lungal.acquisition.selectors.claspd import Claspd
 from lungal.acquisition.selectors.drawn import strata_of
 from lungal.acquisition.selectors.typicality import clusters_of
+from lungal.acquisition.selectors.unit import unit_rows
 from lungal.errors import SelectionError
 from lungal.records import CLASSES
 from lungal.testing import make_pool, make_select
@@ -264,6 +266,45 @@ def test_classes_that_are_not_given_their_films_are_noticed():
     unknown = replace(choices[0], components={**choices[0].components, "stratum": "Hernia"})
     with pytest.raises(SelectionError, match="for Hernia, to which none are due"):
         audit([unknown, *choices[1:]], pool, 12, params, number=1)
+
+
+def all_for_one(worth, pool, films, **_):
+    return {CLASSES[int((worth > 0).sum(axis=0).argmax())]: films}
+
+
+def first_come(worth, pool, films, **_):
+    there = dict(zip(CLASSES, (worth > 0).sum(axis=0).tolist(), strict=True))
+    due = {}
+    for name in CLASSES:
+        due[name] = min(there[name], films - sum(due.values()))
+    return {name: count for name, count in due.items() if count}
+
+
+@pytest.mark.parametrize("broken", [all_for_one, first_come])
+def test_shares_that_are_dealt_out_wrongly_are_noticed(monkeypatch, broken):
+    pool, params = make_pool(120), make_select(selector="claspd")
+    monkeypatch.setattr("lungal.acquisition.selectors.claspd.quotas", broken)
+    choices = build_selector(params)(pool, 24, seed=0, number=1)
+    with pytest.raises(SelectionError, match=r"(is|are) due"):
+        audit(choices, pool, 24, params, number=1)
+
+
+@pytest.mark.parametrize("stratified", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("budget", [1, 7, 30, 119])
+@pytest.mark.parametrize("one_per_patient", [True, False])
+def test_shares_are_what_the_selector_deals_out(budget, stratified, one_per_patient):
+    pool = make_pool(120)
+    params = make_select(selector="claspd", stratified=stratified, one_per_patient=one_per_patient)
+    choices = build_selector(params)(pool, budget, seed=0, number=1)
+    audit(choices, pool, budget, params, number=1)
+
+
+def test_vectors_that_leave_out_the_findings_are_noticed(monkeypatch):
+    pool, params = make_pool(80), make_select(selector="claspd", embedding_weight=0.5)
+    monkeypatch.setattr(Claspd, "vectors", lambda self, embeddings, _: unit_rows(embeddings))
+    choices = build_selector(params)(pool, 12, seed=0, number=1)
+    with pytest.raises(SelectionError, match="is said to have lain"):
+        audit(choices, pool, 12, params, number=1)
 
 
 def test_a_film_beyond_the_uncertain_ones_is_noticed():

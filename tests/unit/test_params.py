@@ -84,6 +84,7 @@ def test_every_key_stands_in_the_file():
             lambda raw: raw["profiles"]["gpu"]["model"].update(architecture="yolo"),
             "'ssd_mobilenet_v2'",
         ),
+        (lambda raw: raw["simulate"].update(seeds=[2, 0, 2]), "simulate.seeds: 2 is named twice"),
         (lambda raw: raw["data"].update(source="png"), "'phantom' or 'nih'"),
         (lambda raw: raw["select"].update(strategy="boldness"), "select.strategy: Input should be"),
         (lambda raw: raw["select"].update(selector="best"), "or 'typicality', got 'best'"),

@@ -1,1 +1,1 @@
-"""What must be true of each selector's choice, checked without knowing how it was made."""
+"""What must be true of each selector's choice, checked by code that shares little with it."""

@@ -1,7 +1,7 @@
 """Choices of claspd: dealt out to classes, from the best of each, farthest first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,32 +10,27 @@ from lungal.acquisition.audits.audited import Audited
 from lungal.acquisition.audits.coverage import check_farthest
 from lungal.acquisition.lots import gumbel, share
 from lungal.acquisition.pool import need_embeddings
-from lungal.acquisition.selection import claspd
-from lungal.acquisition.selectors.claspd import (
-    ANY,
-    LEAST,
-    Claspd,
-    class_worth,
-    quotas,
-    worth_of,
-)
+from lungal.acquisition.selectors.claspd import ANY, LEAST
 from lungal.boxes import FloatArray
 from lungal.errors import SelectionError
+from lungal.records import CLASSES
 
 
 def audit_claspd(audited: Audited) -> None:
     """Check the shares of the classes, who was among the best of each, and who was farthest.
 
+    Shares and vectors are worked out anew: what the selector has for them is not asked.
+
     Raises:
         SelectionError: naming the class or the film.
     """
-    pool, params = audited.pool, audited.params
+    pool = audited.pool
     if not audited.films:
         return
-    selector = claspd(params)
-    worth = class_worth(pool)
-    wanted = share(audited.budget, params.stratified)
-    due = quotas(worth, pool, wanted, alone=params.one_per_patient)
+    if pool.class_doubts is None:
+        raise SelectionError("films were chosen by class, and nothing is known of their classes")
+    worth = pool.class_doubts.astype(np.float64)
+    due = _shares(audited, worth)
     strata = [audited.component(place, "stratum") for place in range(len(audited.films))]
     if odd := sorted({str(name) for name in strata} - {*due, ANY}):
         raise SelectionError(f"films were chosen for {odd[0]}, to which none are due")
@@ -43,11 +38,33 @@ def audit_claspd(audited: Audited) -> None:
     for name in [*due, ANY]:
         places = [place for place, stratum in enumerate(strata) if stratum == name]
         count = due.get(name, audited.budget - len(before))
-        near = _candidates(audited, name, worth_of(name, worth, pool), before, count)
+        of_name = pool.scores if name == ANY else worth[:, CLASSES.index(name)]
+        near = _candidates(audited, name, of_name, before, count)
         _check_stratum(audited, name, places, near, count)
         left = [film for film in near if film not in {audited.films[place] for place in places}]
-        _check_spread(audited, selector, places, left, before)
+        _check_spread(audited, places, left, before)
         before += [audited.films[place] for place in places]
+
+
+def _shares(audited: Audited, worth: NDArray[np.float64]) -> dict[str, int]:
+    """The films due to each class: as many to each as there is room for, and the rest by turns."""
+    pool, params = audited.pool, audited.params
+    counted = pool.patients if params.one_per_patient else pool.image_ids
+    there = {
+        name: len({counted[film] for film in np.flatnonzero(worth[:, label] > 0)})
+        for label, name in enumerate(CLASSES)
+    }
+    films = min(share(audited.budget, params.stratified), sum(there.values()))
+    levels = (level for level in range(films, -1, -1) if _under(level, there) <= films)
+    level = next(levels)
+    order = sorted(CLASSES, key=lambda name: there[name])  # stable, as the selector's
+    more = [name for name in order if there[name] > level][: films - _under(level, there)]
+    due = {name: min(there[name], level) + (name in more) for name in order}
+    return {name: count for name, count in due.items() if count}
+
+
+def _under(level: int, there: Mapping[str, int]) -> int:
+    return sum(min(level, count) for count in there.values())
 
 
 def _check_stratum(
@@ -63,18 +80,25 @@ def _check_stratum(
             )
 
 
-def _check_spread(
-    audited: Audited, selector: Claspd, places: list[int], left: list[int], before: list[int]
-) -> None:
+def _check_spread(audited: Audited, places: list[int], left: list[int], before: list[int]) -> None:
     embeddings, labelled = need_embeddings(audited.pool, "claspd")
     profiles = audited.pool.class_scores
+    weight = audited.params.embedding_weight
 
     def look(films: Sequence[int]) -> FloatArray:
         rows = list(films)
-        return selector.vectors(embeddings[rows], profiles[rows])
+        return _vectors(embeddings[rows], profiles[rows], weight)
 
-    known = selector.vectors(labelled, audited.pool.labelled_class_scores)
+    known = _vectors(labelled, audited.pool.labelled_class_scores, weight)
     check_farthest(audited, places, left, look, np.concatenate([known, look(before)]))
+
+
+def _vectors(embeddings: FloatArray, profiles: FloatArray, weight: float) -> FloatArray:
+    """Embeddings of length one beside scores of length one at most, each with its weight."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    turned = embeddings / np.where(lengths > 0, lengths, 1)
+    within = profiles / np.linalg.norm(profiles, axis=1, keepdims=True).clip(1)
+    return np.hstack([weight**0.5 * turned, (1 - weight) ** 0.5 * within]).astype(np.float32)
 
 
 def _candidates(

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lungal.data.digests import hash_json
 from lungal.data.sources.box_file import IMAGE_ID, BoxFile, read_box_file
 from lungal.data.sources.checksums import read_sums
 from lungal.data.sources.csv_file import BOXES, ENTRIES, require_csv
@@ -172,6 +173,19 @@ def walk_images(root: Path) -> Iterator[Path]:
         for name in sorted(files):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(folder, name)
+
+
+def fingerprint(root: Path) -> str:
+    """Return a hash of the names, sizes and times of a folder's files: has anything changed?
+
+    Opens no file. A link stands for what it leads to.
+
+    Raises:
+        SourceError: if a folder cannot be read.
+    """
+    texts = (path for path in root.iterdir() if path.is_file())
+    found = {str(path): path.stat() for path in (*texts, *walk_images(root)) if path.exists()}
+    return hash_json([(name, at.st_size, at.st_mtime_ns) for name, at in sorted(found.items())])
 
 
 def _film(

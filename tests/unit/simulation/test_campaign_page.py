@@ -253,6 +253,27 @@ def test_a_finding_that_a_strategy_gives_up_is_told_without_colour():
     assert "bad" not in shown
 
 
+def test_each_panel_of_the_curves_has_the_band_of_its_arm_and_the_reference():
+    points, picks = campaign()
+    verdict = judge(points)
+    curves = tables(verdict, points, picks, "tfod")["curves"]
+    how = {"reference": verdict.reference, "full": verdict.full, "shares": (0.9,)}
+    drawn = curve_figures.learning_curves(curves, "films", **how)
+    panels = {axes.get_title(loc="left"): axes for axes in drawn.axes if axes.get_visible()}
+    assert set(panels) == set(SPEEDS) - {verdict.reference}
+    rows = dict(list(curves[curves["currency"] == "films"].sort_values("round").groupby("arm")))
+    for arm, axes in panels.items():
+        mine = rows[arm]
+        (band,) = axes.collections
+        (outline,) = band.get_paths()
+        edges = {tuple(corner) for corner in outline.vertices.round(4).tolist()}
+        for end in ("low", "high"):
+            assert set(zip(mine["budget"], mine[end].round(4), strict=True)) <= edges
+        drawn_ones = [list(line.get_ydata()) for line in axes.lines]
+        for curve in (mine, rows[verdict.reference]):
+            assert curve["score"].tolist() in drawn_ones
+
+
 def test_twelve_arms_have_twelve_looks():
     looks = campaign_figures.palette([f"arm {k}" for k in range(12)], "arm 3")
     assert len(set(looks.values())) == 12
