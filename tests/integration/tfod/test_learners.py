@@ -17,9 +17,21 @@ from lungal.detectors.tfod.learner import TfodLearner
 from lungal.detectors.tfod.progress import Progress
 from lungal.errors import DetectorError, ImageError
 from lungal.evaluation.precision_recall import macro_ap
-from lungal.params import DetectParams, ModelParams, ProxyParams, TrainParams
-from lungal.records import Detections, GroundTruth
+from lungal.params import (
+    DetectParams,
+    ModelParams,
+    ProxyParams,
+    SelectParams,
+    SimulateParams,
+    TrainParams,
+)
+from lungal.records import CLASSES, Detections, GroundTruth, LabelledBox
+from lungal.simulation.arms import Arm
+from lungal.simulation.campaign import Campaign
+from lungal.simulation.films import Films
 from lungal.simulation.learner import Learner
+from lungal.simulation.reader import TrueReader
+from lungal.simulation.training import Trainings
 
 PROXY = ProxyParams(
     input_size=96,
@@ -171,3 +183,42 @@ def test_the_real_trainer_learns_and_looks(
     good = dict.fromkeys(trained.validations[10], 0.5)
     trained.validations |= dict.fromkeys((8, 9, 10), good)  # two of them are no better
     assert not trained.exhausted, "trainings of a campaign take as many steps, all of them"
+
+
+@pytest.mark.slow
+def test_the_real_trainer_plays_a_campaign(
+    stored: dict[str, Path], tiny_model: ModelParams, tiny_train: TrainParams, tmp_path: Path
+) -> None:
+    train = tiny_train.model_copy(update={"steps": 6, "validate_every": 6})
+    learner = TfodLearner(stored, "these", tiny_model, train, DetectParams(), 1.5)
+    truth = {
+        known.image_id: tuple(
+            LabelledBox(CLASSES[label], *box)
+            for box, label in zip(known.boxes.tolist(), known.labels.tolist(), strict=True)
+        )
+        for known in TRUTHS
+    }
+    sizes = dict.fromkeys(truth, (192, 192))
+    films = Films(
+        train=tuple(names(LEARN)),
+        val=tuple(names(VAL)),
+        test=tuple(names(TEST)),
+        patients={name: name[:8] for name in truth},
+        reports={},
+        sizes=sizes,
+    )
+    folder = tmp_path / "trainings"
+    trainings = Trainings(learner, films, TrueReader(truth, sizes, 0.2, 10), (), 3, folder)
+    campaign = Campaign(trainings, SimulateParams(rounds=1, initial=8, budget=5), 0.4)
+    arm = Arm("claspd", SelectParams(strategy="entropy", selector="claspd", budget=5))
+    played = campaign.play(arm, 0)
+    assert [(at.round, at.films, at.boxes) for at in played.points] == [(0, 8, 8), (1, 13, 13)]
+    chosen = {pick.image_id for pick in played.picks}
+    assert len(chosen) == 5
+    assert chosen <= set(films.train) - campaign.initial(0)
+    assert all(0 <= at.score <= 1 for at in played.points)
+    assert played.points[1].seconds > 5 * 9, "nine seconds a film, and the boxes"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    assert campaign.play(arm, 0) == played, "what was seen is kept, float by float"
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    assert not list(folder.glob("*.work")), "no model is left behind"
