@@ -15,6 +15,7 @@ SECTION = "## Which way of choosing saves labels? The real trainer on phantoms"
 NIH = ROOT / "benchmarks" / "campaigns" / "nih_trainer"
 ON_NIH = "## The real trainer on NIH's films"
 ARMS = {"random", "stratified_random", "least_confidence", "ppal", "claspd"}
+SAID = {FULL, "claspd", "least_confidence", "stratified_random"}
 SHARES = (0.8, 0.9, 0.95)
 
 
@@ -88,10 +89,11 @@ def test_what_is_told_of_nih_is_what_was_played() -> None:
     assert verdict.shown == ()
     assert f"with all labels is {verdict.full:.3f}".replace("0.", ".") in areas
     assert verdict.sure == frozenset(), "a strategy that is surely behind is not the default"
+    assert {(p.arm, p.seed) for p in points} == {(arm, s) for arm in SAID for s in range(3)}
     for arm in verdict.candidates:
         better = verdict.comparison(arm)
         assert better is not None
-        *_, aubc, ahead, p = row(areas, arm, 6)
+        *_, aubc, ahead, p = row(areas, arm, 7)
         assert aubc == [round(better.aubc, 3)]
         assert ahead == [round(number, 3) for number in (better.difference, *better.interval)]
         assert p == [pytest.approx(better.p_holm, abs=0.005)]
