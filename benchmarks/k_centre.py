@@ -103,9 +103,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.memory:
         films = make_films(args.films, heaps=False)
-        before = peak()
+        before = _peak()
         ours(films, CHOSEN)
-        taken, given = peak() - before, films.nbytes / 1e9
+        taken, given = _peak() - before, films.nbytes / 1e9
         print(f"{args.films:,} films: embeddings {given:.2f} GB, the choice {taken:.3f} GB more")
         return
     if args.scikit_activeml:
@@ -118,10 +118,10 @@ def main() -> None:
         return
     for kind, ratio in run(args.films, args.rounds).items():
         print(f"{CHOSEN} of {args.films:,} films {kind}, lungal / plain numpy: {ratio}")
-    print(f"peak memory {peak():.2f} GB")
+    print(f"peak memory {_peak():.2f} GB")
 
 
-def peak() -> float:
+def _peak() -> float:
     """Return the most memory that the process has had, GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 

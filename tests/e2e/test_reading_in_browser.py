@@ -126,7 +126,9 @@ def row(image_id: str, rank: int, **more: object) -> dict[str, object]:
         "rank": rank,
         "image_id": image_id,
         "score": 0.9 - rank / 10,
-        "reason": "least_confidence",
+        "reason": "all entropies together, Effusion most",
+        "strategy": "entropy",
+        "selector": "claspd",
         "round": 1,
         "model_version": "r1-0a1b2c3d",
         "role": "label",
@@ -323,7 +325,7 @@ def test_the_film_is_painted_and_not_just_promised(
 
 def test_the_receipt_says_why_and_not_whose_film_it_is(first_film: dict[str, object]) -> None:
     text = first_film["text"]
-    assert "Film 1 of round 1, chosen by least confidence" in text
+    assert "Film 1 of round 1, chosen by entropy and claspd" in text
     assert "it scores 0.80" in text
     assert SICK[:8] not in text
 
