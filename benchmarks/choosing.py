@@ -8,9 +8,9 @@ without structure of 256 numbers, beside 2,000 labelled ones. One turn each.
 """
 
 import argparse
-import time
 
 from benchmarks.k_centre import CHOSEN, FILMS, LENGTH, plain
+from benchmarks.timing import seconds_of
 from lungal.acquisition.choosing import choose_from
 from lungal.acquisition.selection import SELECTORS
 from lungal.params import SelectParams
@@ -26,18 +26,12 @@ def main() -> None:
     parser.add_argument("--selectors", nargs="+", choices=SELECTORS, default=list(SELECTORS))
     args = parser.parse_args()
     pool = make_pool(args.films, labelled=LABELLED, length=LENGTH)
-    theirs = _time(lambda: plain(pool.embeddings, CHOSEN))
+    theirs = seconds_of(lambda: plain(pool.embeddings, CHOSEN))
     print(f"plain numpy k-centre, {CHOSEN} of {args.films:,} films: {theirs:.1f} s", flush=True)
     for name in args.selectors:
         params = SelectParams(selector=name)
-        ours = _time(lambda: choose_from(pool, CHOSEN, params, number=1))  # noqa: B023
+        ours = seconds_of(lambda: choose_from(pool, CHOSEN, params, number=1))  # noqa: B023
         print(f"{name}: ratio {ours / theirs:.2f}, {ours:.1f} s", flush=True)
-
-
-def _time(work) -> float:  # type: ignore[no-untyped-def]
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Ratio:
 
 def compare(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 5) -> Ratio:
     """Run both in turns, once to warm up, and return the ratio of their times."""
-    pairs = [(_time(ours), _time(theirs)) for _ in range(rounds + 1)][1:]
+    pairs = [(seconds_of(ours), seconds_of(theirs)) for _ in range(rounds + 1)][1:]
     ratios = [a / b for a, b in pairs]
     return Ratio(
         statistics.median(ratios),
@@ -37,7 +37,8 @@ def compare(ours: Callable[[], object], theirs: Callable[[], object], rounds: in
     )
 
 
-def _time(work: Callable[[], object]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

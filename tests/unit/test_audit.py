@@ -1,5 +1,6 @@
 """The audit: selectors that are broken on purpose must not get past it."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -297,6 +298,16 @@ def test_shares_are_what_the_selector_deals_out(budget, stratified, one_per_pati
     params = make_select(selector="claspd", stratified=stratified, one_per_patient=one_per_patient)
     choices = build_selector(params)(pool, budget, seed=0, number=1)
     audit(choices, pool, budget, params, number=1)
+    found = Counter(choice.components["stratum"] for choice in choices)
+    assert found.total() == min(budget, 60 if one_per_patient else 120)
+    # Another film for a class, taken from `any`, is one more than is due to it.
+    one = next((n for n, c in enumerate(choices) if c.components["stratum"] == "any"), None)
+    if one is not None and len(found) > 1:
+        name = next(name for name in found if name != "any")
+        moved = {**choices[one].components, "stratum": name}
+        choices[one] = replace(choices[one], components=moved)
+        with pytest.raises(SelectionError, match=f"chosen for {name}"):
+            audit(choices, pool, budget, params, number=1)
 
 
 def test_vectors_that_leave_out_the_findings_are_noticed(monkeypatch):

@@ -55,8 +55,7 @@ def _shares(audited: Audited, worth: NDArray[np.float64]) -> dict[str, int]:
         for label, name in enumerate(CLASSES)
     }
     films = min(share(audited.budget, params.stratified), sum(there.values()))
-    levels = (level for level in range(films, -1, -1) if _under(level, there) <= films)
-    level = next(levels)
+    level = next(level for level in range(films, -1, -1) if _under(level, there) <= films)
     order = sorted(CLASSES, key=lambda name: there[name])  # stable, as the selector's
     more = [name for name in order if there[name] > level][: films - _under(level, there)]
     due = {name: min(there[name], level) + (name in more) for name in order}

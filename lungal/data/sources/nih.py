@@ -183,8 +183,9 @@ def fingerprint(root: Path) -> str:
     Raises:
         SourceError: if a folder cannot be read.
     """
+    images = list(walk_images(root))  # first, as it says what is wrong with a folder
     texts = (path for path in root.iterdir() if path.is_file())
-    found = {str(path): path.stat() for path in (*texts, *walk_images(root)) if path.exists()}
+    found = {str(path): path.stat() for path in (*images, *texts) if path.exists()}
     return hash_json([(name, at.st_size, at.st_mtime_ns) for name, at in sorted(found.items())])
 
 
