@@ -6,12 +6,9 @@ those that docs/results.md reports.
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from lungal.data.digests import hash_json
 from lungal.data.films import film_paths
 from lungal.data.manifest import read_manifest, read_truth
 from lungal.data.splits import read_splits
@@ -107,22 +104,14 @@ def build_learner(params: Params, films: Films) -> Learner:
     """Return the learner that `simulate.learner` names; the proxy's features are there then."""
     stored = film_paths(PATHS.manifest)
     paths = {image_id: stored[image_id] for image_id in films.sizes}
-    content = hash_films(read_manifest(PATHS.manifest), paths)
     if params.simulate.learner == "tfod":
         detail = params.records.detail
-        return TfodLearner(paths, content, params.model, params.train, params.detect, detail)
-    learner = ProxyLearner(paths, content, params.proxy, params.detect, WORK / "features")
+        return TfodLearner(paths, params.model, params.train, params.detect, detail)
+    learner = ProxyLearner(paths, films.content, params.proxy, params.detect, WORK / "features")
     looks = frozenset().union(*(arm.looks for arm in arms_of(params)))
     with progress("simulate: features of films") as report:
         learner.prepare(params.detect.views if "views" in looks else (), report)
     return learner
-
-
-def hash_films(manifest: pd.DataFrame, image_ids: Collection[str]) -> str:
-    """Return a hash of the names and contents of films."""
-    rows = zip(manifest["image_id"], manifest["sha256"], strict=True)
-    named = sorted(row for row in rows if row[0] in image_ids)
-    return hash_json(named, 64)
 
 
 def main(argv: Sequence[str] | None = None) -> int:  # noqa: ARG001  a stage without arguments

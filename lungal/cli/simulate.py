@@ -166,11 +166,12 @@ def _folder(path: Path, option: str) -> Path:
 def _take_in(place: Path, environment: Mapping[str, str]) -> None:
     """Take in and split the preset's films, unless that was done, of the same, as now."""
     from lungal.data.sources.nih import fingerprint
+    from lungal.data.sources.phantom import DRAWING
 
     params = load_params(place / "params.yaml")
     root = params.data.root
     parts = [part.model_dump(mode="json") for part in (params.data, params.split)]
-    wanted = json.dumps([*parts, None if root is None else fingerprint(root)])
+    wanted = json.dumps([*parts, DRAWING, None if root is None else fingerprint(root)])
     stamp = place / "films.json"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return

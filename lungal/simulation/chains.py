@@ -20,7 +20,7 @@ CODE = 4
 def chain_name(campaign: Campaign, arm: Arm | None, seed: int) -> str:
     """Return a name for the campaign of an arm (None: of all labels) that no other has.
 
-    It ends in a hash of all that the campaign depends on, the truth and the code's count (CODE)
+    It ends in a hash of all that the campaign depends on, films, truth and the code's count (CODE)
     included, so that a file of this name found anywhere need not be played again.
     """
     trainings, params = campaign.trainings, campaign.params
@@ -29,7 +29,7 @@ def chain_name(campaign: Campaign, arm: Arm | None, seed: int) -> str:
         trainings.learner.key,
         seed,
         [trainings.films.train, trainings.films.val, trainings.films.test],
-        {name: [asdict(box) for box in boxes] for name, boxes in trainings.reader.truth.items()},
+        trainings.films.content,
         campaign.iou,
         params.iou,
     ]

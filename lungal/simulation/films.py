@@ -1,10 +1,12 @@
 """The films of a campaign, and what is known of them without reading them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from lungal.data.digests import hash_json
+from lungal.data.sources.phantom import DRAWING
 from lungal.data.splits import check_leaks
 from lungal.errors import ParamsError
 from lungal.records import Truth
@@ -20,6 +22,7 @@ class Films:
     patients: Mapping[str, str]  # image_id to patient_id
     reports: Mapping[str, frozenset[str]]  # image_id to what its report names, if it has one
     sizes: Mapping[str, tuple[int, int]]  # image_id to width and height, pixels
+    content: str  # a hash of all films and of their truth, see `hash_content`
 
 
 def gather_films(manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth) -> Films:
@@ -28,7 +31,8 @@ def gather_films(manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth) -> 
     Args:
         manifest: the rows of data/manifest.parquet.
         splits: the rows of data/splits.parquet.
-        truth: what a reader would say. It is looked at only for whether a film has one.
+        truth: what a reader would say. It is looked at only for whether a film has one, and
+            for `content`.
 
     Raises:
         LeakError: if a patient is in two splits.
@@ -56,4 +60,28 @@ def gather_films(manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth) -> 
             if findings is not None
         },
         sizes=dict(zip(names, zip(rows["width"], rows["height"], strict=True), strict=True)),
+        content=hash_content(rows, truth),
     )
+
+
+def hash_content(rows: pd.DataFrame, truth: Truth) -> str:
+    """Return a hash of films and of their truth that is the same on every machine.
+
+    A film goes by its file's SHA-256 and its boxes. A phantom goes by what was drawn, as kinds of
+    processor round its pixels, and may round its boxes, otherwise: by its patient, view and
+    findings, and by a count of the drawing code's changes.
+
+    Args:
+        rows: of these films in data/manifest.parquet.
+        truth: image_id to boxes, of these films at least.
+    """
+    drawn = rows["source"] == "phantom"
+    told = rows.loc[drawn, ["image_id", "patient_id", "sex", "age", "view", "findings"]]
+    told = told.astype(object).where(told.notna(), None)
+    phantoms = [
+        [DRAWING, *row, [box.label for box in truth[row[0]]]]
+        for row in told.itertuples(index=False, name=None)
+    ]
+    stored = rows.loc[~drawn, ["image_id", "sha256"]].itertuples(index=False, name=None)
+    films = [[*row, [asdict(box) for box in truth[row[0]]]] for row in stored]
+    return hash_json([sorted(phantoms), sorted(films)])

@@ -26,7 +26,7 @@ class Learner(Protocol):
 
     @property
     def key(self) -> str:
-        """A hash of all that its detections depend on but the arguments of `learn`."""
+        """A hash of all that its detections depend on but films and arguments of `learn`."""
         ...
 
     def learn(

@@ -119,6 +119,7 @@ class Trainings:
         digest = hashlib.sha256()
         parts = [
             self.learner.key,
+            self.films.content,
             seed,
             self.films.train,
             self.films.test,

@@ -277,6 +277,17 @@ def test_films_are_taken_in_again_when_their_folder_has_changed(project, monkeyp
     assert ran == ["ingest", "split", "simulate"]
 
 
+def test_phantoms_that_are_drawn_otherwise_now_are_drawn_again(project, monkeypatch, stages):
+    ran, _ = stages
+    play = ("simulate", "--preset", "phantom")
+    assert main(play) == main(play) == 0
+    assert ran == ["ingest", "split", "simulate", "simulate"]
+    monkeypatch.setattr("lungal.data.sources.phantom.DRAWING", 99)
+    ran.clear()
+    assert main(play) == 0
+    assert ran == ["ingest", "split", "simulate"]
+
+
 def test_films_of_a_stage_that_was_killed_are_not_taken_for_whole(project, stages):
     ran, broken = stages
     one, two = (folder_of_films(project / name, "BBox_List_2017.csv") for name in ("one", "two"))

@@ -26,7 +26,7 @@ class ProxyLearner:
 
     Args:
         films: image_id to the stored film, of all films of the campaign.
-        content: of all films, a hash that changes when one of them does.
+        content: of all films, a hash that changes when one of them does; it names the features.
         params: of features and head.
         detect: which detections are kept; it looks once, whatever `fused` says.
         folder: where the features lie.
@@ -45,7 +45,6 @@ class ProxyLearner:
         """See `Learner.key`."""
         parts = [
             self.name,
-            self.content,
             Backbone(self.params.initial_weights, self.params.input_size).key,
             self.params.model_dump(mode="json", exclude={"initial_weights"}),
             self.detect.model_dump(mode="json", exclude={"fused"}),

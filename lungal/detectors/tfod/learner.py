@@ -27,7 +27,6 @@ class TfodLearner:
 
     Args:
         films: image_id to the stored film, of all films of the campaign.
-        content: of all films, a hash that changes when one of them does.
         model: the detector's shape and initial weights.
         train: of each training; its seed gives way to that of the campaign, and no training stops
             early, whatever its patience.
@@ -36,7 +35,6 @@ class TfodLearner:
     """
 
     films: Mapping[str, Path]
-    content: str
     model: ModelParams
     train: TrainParams
     detect: DetectParams
@@ -51,7 +49,6 @@ class TfodLearner:
         could_stop_early = self.train.steps // self.train.validate_every > self.train.patience
         parts: list[object] = [
             self.name,
-            self.content,
             hash_initial(self.model),
             self.model.model_dump(mode="json", exclude=where),
             self.train.model_dump(mode="json", exclude={"seed"}),

@@ -168,7 +168,7 @@ def test_the_real_trainer_learns_and_looks(
     stored: dict[str, Path], tiny_model: ModelParams, tiny_train: TrainParams, tmp_path: Path
 ) -> None:
     train = tiny_train.model_copy(update={"steps": 10, "patience": 1})
-    learner: Learner = TfodLearner(stored, "these", tiny_model, train, DetectParams(), 1.5)
+    learner: Learner = TfodLearner(stored, tiny_model, train, DetectParams(), 1.5)
     look = learner.learn(LEARN[:8], VAL[:4], seed=0, work=tmp_path)
     found = list(look(names(TEST), None))
     check(found, TEST)
@@ -190,7 +190,7 @@ def test_the_real_trainer_plays_a_campaign(
     stored: dict[str, Path], tiny_model: ModelParams, tiny_train: TrainParams, tmp_path: Path
 ) -> None:
     train = tiny_train.model_copy(update={"steps": 6, "validate_every": 6})
-    learner = TfodLearner(stored, "these", tiny_model, train, DetectParams(), 1.5)
+    learner = TfodLearner(stored, tiny_model, train, DetectParams(), 1.5)
     truth = {
         known.image_id: tuple(
             LabelledBox(CLASSES[label], *box)
@@ -206,6 +206,7 @@ def test_the_real_trainer_plays_a_campaign(
         patients={name: name[:8] for name in truth},
         reports={},
         sizes=sizes,
+        content="these",
     )
     folder = tmp_path / "trainings"
     trainings = Trainings(learner, films, TrueReader(truth, sizes, 0.2, 10), (), 3, folder)

@@ -1,11 +1,16 @@
 """The campaigns of the real trainer that are kept say what docs/results.md says of them."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from lungal.data.sources.phantom.population import plan
+from lungal.params import PhantomParams
+from lungal.records import CLASSES
 from lungal.simulation.chains import read_chain
+from lungal.simulation.preset import read_preset
 from lungal.simulation.results import FULL
 from lungal.simulation.verdict import Verdict, judge
 
@@ -57,6 +62,16 @@ def test_the_verdict_is_the_one_that_is_told(verdict: Verdict, said: str) -> Non
     told = f"**`claspd` saves {100 * saved.measured.low:.0f} % of the films** [{low}, {high}]"
     assert told in said
     assert f"with all labels it is {verdict.full:.3f}".replace("0.", ".") in said
+
+
+def test_what_was_read_is_what_the_preset_draws() -> None:
+    drawn = plan(PhantomParams.model_validate(read_preset("phantom")["data"]["phantom"]))
+    truth = {case.image_id: sorted(case.findings) for case in drawn}
+    picks = [pick for path in KEPT.iterdir() for pick in read_chain(path).picks]
+    assert len(picks) == 5 * 5 * 6 * 40  # arms, seeds, choices, films
+    for pick in picks:
+        found = Counter(dict(zip(CLASSES, pick.boxes, strict=True)))
+        assert sorted(found.elements()) == truth[pick.image_id], pick.image_id
 
 
 @pytest.mark.parametrize("arm", sorted(ARMS - {"stratified_random"}))

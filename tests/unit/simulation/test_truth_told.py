@@ -34,6 +34,8 @@ def films_of(films):
 
 def manifest(dealt):
     rows = splits(dealt).drop(columns="split").assign(width=100, height=80)
+    rows = rows.assign(source="nih", sha256=rows["image_id"], view="PA", sex=None, age=40)
+    rows["age"] = rows["age"].astype("Int32")
     return rows.assign(findings=[["Mass"], None, [], ["Mass"], None, ["Nodule"]][: len(rows)])
 
 

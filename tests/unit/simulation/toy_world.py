@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from lungal.data.digests import hash_json
 from lungal.params import SimulateParams
 from lungal.records import CLASSES, Detections, LabelledBox
 from lungal.simulation.arms import Arm
@@ -84,7 +85,7 @@ class Counting:
 def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(), **sizes):
     """A campaign on made-up films; a third judges, all classes among them: NaN equals nothing."""
     scenes = scenes or made_up_truth(films)
-    names = sorted(scenes)
+    names, known = sorted(scenes), truth or scenes
     cast = Films(
         train=tuple(names[: len(names) * 6 // 10]),
         val=tuple(names[len(names) * 6 // 10 : len(names) * 7 // 10]),
@@ -92,8 +93,9 @@ def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(),
         patients={name: name[:8] for name in names},
         reports={name: frozenset(box.label for box in scenes[name]) for name in names[::2]},
         sizes=dict.fromkeys(names, (SIDE, SIDE)),
+        content=hash_json({name: [asdict(box) for box in known[name]] for name in names}),
     )
-    reader = TrueReader(truth or scenes, cast.sizes, 0.2, 10)
+    reader = TrueReader(known, cast.sizes, 0.2, 10)
     trainings = Trainings(Counting(scenes), cast, reader, views, 2, folder / "trainings")
     params = SimulateParams(**{"initial": 12, "budget": 8, "rounds": 2, "members": 2, **sizes})
     return Campaign(trainings, params, 0.4)

@@ -20,7 +20,14 @@ from lungal.errors import SourceError
 from lungal.params import PhantomParams
 from lungal.records import LabelledBox, OnProgress
 
-__all__ = ["generate"]
+__all__ = ["DRAWING", "generate"]
+
+DRAWING = 1
+"""Counted up with every change of the code that changes what is drawn.
+
+Two kinds of processor draw the same film with other bits: a grey value in 80,000 is off by one.
+So a campaign that was kept knows its phantoms by this number, not by their pixels.
+"""
 
 _CHUNK = 4  # films that a worker fetches at once
 _WORTH_A_WORKER = 16  # films; below, starting a process takes longer than drawing
@@ -39,8 +46,9 @@ def generate(
 
     Afterwards `folder` holds images/, BBox_List_2017.csv, Data_Entry_2017_v2020.csv,
     train_val_list.txt, test_list.txt, and truth_no_finding.txt (`layout.KNOWN_NEGATIVE`). The same
-    params give the same bytes, with any number of workers; a film depends on nothing but the
-    seed, the shares, its patient and its follow-up number. A killed run leaves no folder behind.
+    params give the same bytes, with any number of workers, on processors of one kind; a film
+    depends on nothing but the seed, the shares, its patient and its follow-up number. A killed run
+    leaves no folder behind.
 
     Args:
         folder: to be made; an older phantom folder there is replaced.
