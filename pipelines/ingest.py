@@ -43,7 +43,9 @@ def ingest(params: Params) -> None:
             check_tolerance(intake, data.tolerance)
     images = PATHS.images.relative_to(PATHS.manifest.parent)
     write_truth(PATHS.truth, intake.truth)
-    write_manifest(PATHS.manifest, tabulate(intake, source=data.source, images=images))
+    rows = tabulate(intake, source=data.source, images=images)
+    drawn_from = phantom.origin(data.phantom) if data.source == "phantom" else None
+    write_manifest(PATHS.manifest, rows, drawn_from=drawn_from)
 
 
 @contextmanager

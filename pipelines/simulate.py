@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lungal.data.films import film_paths
-from lungal.data.manifest import read_manifest, read_truth
+from lungal.data.manifest import read_manifest, read_origin, read_truth
 from lungal.data.splits import read_splits
 from lungal.detectors.proxy.learner import ProxyLearner
 from lungal.detectors.tfod.learner import TfodLearner
@@ -86,7 +86,8 @@ def set_up(params: Params) -> Campaign:
         StageOrderError: if the stages `ingest` and `split` have not run.
     """
     truth = read_truth(PATHS.truth)
-    films = gather_films(read_manifest(PATHS.manifest), read_splits(PATHS.splits), truth)
+    manifest, drawn_from = read_manifest(PATHS.manifest), read_origin(PATHS.manifest)
+    films = gather_films(manifest, read_splits(PATHS.splits), truth, drawn_from)
     reader = TrueReader(truth, films.sizes, params.queue.draw_threshold, params.queue.max_boxes)
     trainings = Trainings(
         build_learner(params, films),
@@ -107,7 +108,7 @@ def build_learner(params: Params, films: Films) -> Learner:
     if params.simulate.learner == "tfod":
         detail = params.records.detail
         return TfodLearner(paths, params.model, params.train, params.detect, detail)
-    learner = ProxyLearner(paths, films.content, params.proxy, params.detect, WORK / "features")
+    learner = ProxyLearner(paths, films.stored, params.proxy, params.detect, WORK / "features")
     looks = frozenset().union(*(arm.looks for arm in arms_of(params)))
     with progress("simulate: features of films") as report:
         learner.prepare(params.detect.views if "views" in looks else (), report)

@@ -171,7 +171,8 @@ def _take_in(place: Path, environment: Mapping[str, str]) -> None:
     params = load_params(place / "params.yaml")
     root = params.data.root
     parts = [part.model_dump(mode="json") for part in (params.data, params.split)]
-    wanted = json.dumps([*parts, DRAWING, None if root is None else fingerprint(root)])
+    version = DRAWING if params.data.source == "phantom" else root and fingerprint(root)
+    wanted = json.dumps([*parts, version])
     stamp = place / "films.json"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return

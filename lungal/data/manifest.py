@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lungal.data.files import stage_output, whole_file
-from lungal.data.tables import read_table, write_table
+from lungal.data.tables import read_facts, read_table, write_table
 from lungal.records import LabelledBox
 
 MANIFEST = pa.schema(
@@ -27,11 +27,19 @@ MANIFEST = pa.schema(
         pa.field("official_split", pa.string()),  # train_val or test
     ]
 )
+DRAWN_FROM = "drawn_from"
+"""The fact about the table that says what phantoms were drawn from."""
 
 
-def write_manifest(path: Path, frame: pd.DataFrame) -> None:
-    """Write a manifest, sorted by image_id; equal rows give equal bytes."""
-    write_table(path, frame, MANIFEST)
+def write_manifest(path: Path, frame: pd.DataFrame, *, drawn_from: str | None = None) -> None:
+    """Write a manifest, sorted by image_id; equal rows give equal bytes.
+
+    Args:
+        path: written whole or not at all.
+        frame: has at least the columns of `MANIFEST`.
+        drawn_from: of films that were drawn, what from; see `phantom.origin`.
+    """
+    write_table(path, frame, MANIFEST, None if drawn_from is None else {DRAWN_FROM: drawn_from})
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -48,6 +56,15 @@ def read_manifest(path: Path) -> pd.DataFrame:
     )
     frame["age"] = frame["age"].astype("Int32")
     return frame
+
+
+def read_origin(path: Path) -> str | None:
+    """Return what the films of a manifest were drawn from; None if they were not drawn.
+
+    Raises:
+        StageOrderError: if ingest has not run.
+    """
+    return read_facts(path, "ingest").get(DRAWN_FROM)
 
 
 def write_truth(path: Path, truth: Mapping[str, tuple[LabelledBox, ...]]) -> None:

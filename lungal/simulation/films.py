@@ -1,12 +1,11 @@
 """The films of a campaign, and what is known of them without reading them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pandas as pd
 
 from lungal.data.digests import hash_json
-from lungal.data.sources.phantom import DRAWING
 from lungal.data.splits import check_leaks
 from lungal.errors import ParamsError
 from lungal.records import Truth
@@ -14,7 +13,7 @@ from lungal.records import Truth
 
 @dataclass(frozen=True, slots=True)
 class Films:
-    """Who is dealt where. Nobody's truth is here, so that nobody chooses by it."""
+    """Who is dealt where. Nobody's truth is here but for a hash, so that nobody chooses by it."""
 
     train: tuple[str, ...]  # image_ids, sorted: labelled from the start, or waiting in the pool
     val: tuple[str, ...]  # whose labels everybody has, to choose checkpoints and to calibrate
@@ -22,10 +21,13 @@ class Films:
     patients: Mapping[str, str]  # image_id to patient_id
     reports: Mapping[str, frozenset[str]]  # image_id to what its report names, if it has one
     sizes: Mapping[str, tuple[int, int]]  # image_id to width and height, pixels
-    content: str  # a hash of all films and of their truth, see `hash_content`
+    stored: str  # a hash of the files, for what is kept beside them
+    content: str  # a hash of films and truth that is the same on every machine
 
 
-def gather_films(manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth) -> Films:
+def gather_films(
+    manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth, drawn_from: str | None = None
+) -> Films:
     """Return the films whose truth is known.
 
     Args:
@@ -33,6 +35,7 @@ def gather_films(manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth) -> 
         splits: the rows of data/splits.parquet.
         truth: what a reader would say. It is looked at only for whether a film has one, and
             for `content`.
+        drawn_from: of phantoms, what they were drawn from; see `lungal.data.manifest.read_origin`.
 
     Raises:
         LeakError: if a patient is in two splits.
@@ -60,28 +63,25 @@ def gather_films(manifest: pd.DataFrame, splits: pd.DataFrame, truth: Truth) -> 
             if findings is not None
         },
         sizes=dict(zip(names, zip(rows["width"], rows["height"], strict=True), strict=True)),
-        content=hash_content(rows, truth),
+        stored=hash_json(sorted(zip(names, rows["sha256"], strict=True))),
+        content=hash_content(rows, truth, drawn_from),
     )
 
 
-def hash_content(rows: pd.DataFrame, truth: Truth) -> str:
+def hash_content(rows: pd.DataFrame, truth: Truth, drawn_from: str | None) -> str:
     """Return a hash of films and of their truth that is the same on every machine.
 
-    A film goes by its file's SHA-256 and its boxes. A phantom goes by what was drawn, as kinds of
-    processor round its pixels, and may round its boxes, otherwise: by its patient, view and
-    findings, and by a count of the drawing code's changes.
+    Real films go by their files and boxes. Phantoms go by what they were drawn from and by their
+    findings, as kinds of processor round pixels, and at times boxes, otherwise.
 
     Args:
-        rows: of these films in data/manifest.parquet.
+        rows: `image_id` and `sha256` of the films.
         truth: image_id to boxes, of these films at least.
+        drawn_from: None for real films.
     """
-    drawn = rows["source"] == "phantom"
-    told = rows.loc[drawn, ["image_id", "patient_id", "sex", "age", "view", "findings"]]
-    told = told.astype(object).where(told.notna(), None)
-    phantoms = [
-        [DRAWING, *row, [box.label for box in truth[row[0]]]]
-        for row in told.itertuples(index=False, name=None)
-    ]
-    stored = rows.loc[~drawn, ["image_id", "sha256"]].itertuples(index=False, name=None)
-    films = [[*row, [asdict(box) for box in truth[row[0]]]] for row in stored]
-    return hash_json([sorted(phantoms), sorted(films)])
+    if drawn_from is not None:
+        names = sorted(rows["image_id"])
+        return hash_json([drawn_from, [[at, [box.label for box in truth[at]]] for at in names]])
+    files = sorted(zip(rows["image_id"], rows["sha256"], strict=True))
+    boxes = {name: [[box.label, *box.xyxy] for box in truth[name]] for name, _ in files}
+    return hash_json([files, boxes])

@@ -119,7 +119,7 @@ class Trainings:
         digest = hashlib.sha256()
         parts = [
             self.learner.key,
-            self.films.content,
+            self.films.stored,
             seed,
             self.films.train,
             self.films.test,

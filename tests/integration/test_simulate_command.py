@@ -282,10 +282,12 @@ def test_phantoms_that_are_drawn_otherwise_now_are_drawn_again(project, monkeypa
     play = ("simulate", "--preset", "phantom")
     assert main(play) == main(play) == 0
     assert ran == ["ingest", "split", "simulate", "simulate"]
+    real = ("simulate", "--preset", "nih", "--root", str(folder_of_films(project / "one", "x.csv")))
+    assert main(real) == 0
     monkeypatch.setattr("lungal.data.sources.phantom.DRAWING", 99)
     ran.clear()
-    assert main(play) == 0
-    assert ran == ["ingest", "split", "simulate"]
+    assert main(play) == main(real) == 0
+    assert ran == ["ingest", "split", "simulate", "simulate"]
 
 
 def test_films_of_a_stage_that_was_killed_are_not_taken_for_whole(project, stages):

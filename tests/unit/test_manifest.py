@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lungal.data.manifest import MANIFEST, read_manifest, read_truth, write_manifest, write_truth
+from lungal.data.manifest import (
+    MANIFEST,
+    read_manifest,
+    read_origin,
+    read_truth,
+    write_manifest,
+    write_truth,
+)
 from lungal.data.tables import read_table, write_table
 from lungal.errors import StageOrderError
 from lungal.records import LabelledBox
@@ -67,6 +74,17 @@ def test_a_written_manifest_can_be_written_again_byte_for_byte(tmp_path: Path) -
     write_manifest(first, films())
     write_manifest(second, read_manifest(first))
     assert digest(first) == digest(second)
+
+
+def test_what_films_were_drawn_from_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    write_manifest(path, films(), drawn_from="seed 4")
+    assert read_origin(path) == "seed 4"
+    assert list(read_manifest(path).columns) == MANIFEST.names
+    write_manifest(path, films())
+    assert read_origin(path) is None
+    with pytest.raises(StageOrderError, match="ingest"):
+        read_origin(tmp_path / "none.parquet")
 
 
 def test_other_rows_give_other_bytes(tmp_path: Path) -> None:

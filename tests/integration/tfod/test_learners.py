@@ -114,15 +114,18 @@ def test_features_are_computed_once(proxy: ProxyLearner) -> None:
     assert told == []
     proxy.prepare(("turn_left", "shrink"), lambda done, _total: told.append(done))
     assert told == [*range(1, 41)]
+    told.clear()
+    other_films = replace(proxy, content="others")
+    other_films.prepare((), lambda done, _total: told.append(done))
+    assert told == [*range(1, 41)]
 
 
 def test_keys_tell_learners_apart(proxy: ProxyLearner) -> None:
     others = [
-        replace(proxy, content="others"),
         replace(proxy, params=PROXY.model_copy(update={"steps": 61})),
         replace(proxy, detect=DetectParams(score_threshold=0.02)),
     ]
-    assert len({learner.key for learner in (proxy, *others)}) == 4
+    assert len({learner.key for learner in (proxy, *others)}) == 3
     assert replace(proxy, folder=Path("elsewhere")).key == proxy.key
 
 
@@ -206,6 +209,7 @@ def test_the_real_trainer_plays_a_campaign(
         patients={name: name[:8] for name in truth},
         reports={},
         sizes=sizes,
+        stored="these",
         content="these",
     )
     folder = tmp_path / "trainings"

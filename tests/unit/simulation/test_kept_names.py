@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from lungal.data.manifest import write_manifest, write_truth
+from lungal.data.sources.phantom import origin
 from lungal.data.sources.phantom.population import Case, plan
 from lungal.data.splits import split_patients, write_splits
 from lungal.params import Params
@@ -22,7 +23,7 @@ IMAGENET = "c009b1f1262c1f55"
 
 
 def rows(cases: list[Case]) -> pd.DataFrame:
-    """Return a manifest as ingest writes it of phantoms, but for the files, which nobody drew."""
+    """Return a manifest of phantoms that nobody drew, with what names of campaigns hold of it."""
     return pd.DataFrame(
         {
             "image_id": case.image_id,
@@ -31,12 +32,12 @@ def rows(cases: list[Case]) -> pd.DataFrame:
             "sha256": "not drawn",
             "width": 1024,
             "height": 1024,
-            "view": case.view,
-            "sex": case.patient.sex,
-            "age": case.patient.age + case.follow_up // 2,
+            "view": None,
+            "sex": None,
+            "age": None,
             "findings": None if case.weak_findings is None else list(case.weak_findings),
             "source": "phantom",
-            "official_split": case.patient.official_split,
+            "official_split": None,
         }
         for case in cases
     )
@@ -51,7 +52,7 @@ def test_all_that_are_kept_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     box = (10.0, 10.0, 30.0, 30.0)  # another than is drawn
     truth = {c.image_id: tuple(LabelledBox(name, *box) for name in c.findings) for c in cases}
     PATHS.manifest.parent.mkdir()
-    write_manifest(PATHS.manifest, manifest)
+    write_manifest(PATHS.manifest, manifest, drawn_from=origin(params.data.phantom))
     write_truth(PATHS.truth, truth)
     write_splits(PATHS.splits, split_patients(manifest, params.split))
     campaign = set_up(params)

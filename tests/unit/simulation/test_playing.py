@@ -168,6 +168,9 @@ def test_what_was_trained_once_is_not_trained_again(tmp_path):
     assert learnt[3:] == [20, 28], "the start is shared"
     assert campaign.play(ARMS[0], 0) == first
     assert len(learnt) == 5
+    redrawn = replace(campaign.trainings.films, stored="other files")
+    replace(campaign, trainings=replace(campaign.trainings, films=redrawn)).play(ARMS[0], 0)
+    assert learnt[5:] == [12, 20, 28]
 
 
 def test_arms_that_look_more_share_the_start_too(tmp_path):

@@ -93,6 +93,7 @@ def make_campaign(folder: Path, *, films=300, truth=None, scenes=None, views=(),
         patients={name: name[:8] for name in names},
         reports={name: frozenset(box.label for box in scenes[name]) for name in names[::2]},
         sizes=dict.fromkeys(names, (SIDE, SIDE)),
+        stored="files",
         content=hash_json({name: [asdict(box) for box in known[name]] for name in names}),
     )
     reader = TrueReader(known, cast.sizes, 0.2, 10)

@@ -4,6 +4,7 @@ No film stems from a person. Organs and findings are drawn as opacity that adds 
 film, with a truth that is known exactly: enough to try the whole loop without any download.
 """
 
+import json
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -20,13 +21,14 @@ from lungal.errors import SourceError
 from lungal.params import PhantomParams
 from lungal.records import LabelledBox, OnProgress
 
-__all__ = ["DRAWING", "generate"]
+__all__ = ["DRAWING", "generate", "origin"]
 
 DRAWING = 1
-"""Counted up with every change of the code that changes what is drawn.
+"""Counted up with every change of the code that changes films, boxes or labels.
 
-Two kinds of processor draw the same film with other bits: a grey value in 80,000 is off by one.
-So a campaign that was kept knows its phantoms by this number, not by their pixels.
+Two kinds of processor draw the same film with other bits: a grey value in 80,000 is off by one, a
+side of a box in some thousands by two pixels. So a campaign that was kept knows its phantoms by
+this number and their parameters.
 """
 
 _CHUNK = 4  # films that a worker fetches at once
@@ -69,6 +71,12 @@ def generate(
             if progress is not None:
                 progress(len(truth), len(cases))
         write_tables(temporary, cases, truth)
+
+
+def origin(params: PhantomParams) -> str:
+    """Return, as JSON, all that a phantom is drawn from but its patient and follow-up number."""
+    parts = params.model_dump(mode="json", exclude={"films"})  # more only add to the others
+    return json.dumps({"drawing": DRAWING, **parts}, sort_keys=True)
 
 
 def _draw_all(images: Path, cases: list[Case], workers: int | None) -> Iterator[Boxes]:
