@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from math import isfinite, isnan
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from lungal.data.sources.phantom.population import plan
 from lungal.params import PhantomParams
 from lungal.records import CLASSES
 from lungal.simulation.chains import read_chain
+from lungal.simulation.points import read_points
 from lungal.simulation.preset import read_preset
 from lungal.simulation.results import FULL
 from lungal.simulation.verdict import Verdict, judge
@@ -19,6 +21,8 @@ KEPT = ROOT / "benchmarks" / "campaigns" / "phantom"
 SECTION = "## Which way of choosing saves labels? The real trainer on phantoms"
 NIH = ROOT / "benchmarks" / "campaigns" / "nih_trainer"
 ON_NIH = "## The real trainer on NIH's films"
+PROXY = ROOT / "benchmarks" / "campaigns" / "nih" / "points.csv"
+ON_NIH_WITH_PROXY = "## Which way of choosing saves labels? The proxy on NIH's films"
 ARMS = {"random", "stratified_random", "least_confidence", "ppal", "claspd"}
 SAID = {FULL, "claspd", "least_confidence", "stratified_random"}
 SHARES = (0.8, 0.9, 0.95)
@@ -40,7 +44,7 @@ def row(said: str, arm: str, cells: int) -> list[list[float]]:
     (found,) = [
         line.split("|")[2:-1]
         for line in said.splitlines()
-        if line.startswith(f"| {arm} |") and line.count("|") == cells + 1
+        if line.startswith((f"| {arm} |", f"| control: {arm} |")) and line.count("|") == cells + 1
     ]
     return [[float(number) for number in re.findall(r"[-+]?[\d.]*\d", cell)] for cell in found]
 
@@ -117,3 +121,40 @@ def test_what_is_told_of_nih_is_what_was_played() -> None:
         scores = [[point.score for point in read_chain(path).points] for path in paths]
         mean = [sum(of_round) / len(paths) for of_round in zip(*scores, strict=True)]
         assert [n for (n,) in row(curves, arm, 6)] == [round(score, 3) for score in mean]
+
+
+@pytest.fixture(scope="module")
+def by_proxy() -> Verdict:
+    return judge(read_points(PROXY, "proxy"))
+
+
+def test_every_way_of_choosing_is_played_by_the_proxy(by_proxy: Verdict) -> None:
+    preset = read_preset("nih")["simulate"]
+    points = read_points(PROXY, "proxy")
+    played = {(point.arm, point.seed, point.round) for point in points}
+    rounds = range(preset["rounds"] + 1)
+    turns = {(arm, seed, n) for arm in preset["arms"] for seed in preset["seeds"] for n in rounds}
+    assert played == turns | {(FULL, seed, 0) for seed in preset["seeds"]}
+    assert len(points) == len(played)
+    assert by_proxy.shown == ()
+    assert by_proxy.sure & {("films", arm) for arm in by_proxy.arms} == set()
+
+
+@pytest.mark.parametrize("arm", sorted(set(read_preset("nih")["simulate"]["arms"])))
+def test_each_row_of_the_proxy_holds_what_was_played(arm: str, by_proxy: Verdict) -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    told = text.split(ON_NIH_WITH_PROXY)[1].split("\n## ")[0]
+    assert f"with all labels it is {by_proxy.full:.3f}".replace("0.", ".") in told
+    if arm == by_proxy.reference:
+        return
+    area, films, p, saved, boxes, p_boxes = row(told, arm, 7)
+    for currency, said, p_said in (("films", films, p), ("boxes", boxes, p_boxes)):
+        better = by_proxy.comparison(arm, currency)
+        assert better is not None
+        assert area == [round(better.aubc, 3)] or currency == "boxes"
+        assert said == [round(number, 3) for number in (better.difference, *better.interval)]
+        known = [] if isnan(better.p_holm) else [better.p_holm]
+        assert p_said == pytest.approx(known, abs=0.005 if known > [0.1] else 0.0006)
+    saving = by_proxy.savings["films", 0.8, arm]
+    ends = [end for end in saving.interval if isfinite(end)]
+    assert saved == [round(100 * number) for number in (saving.measured.low, *ends)]
